@@ -1,0 +1,34 @@
+# Each target makes the virtual environment itself when it is missing or stale.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lab bench clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY)
+	@$(BIN)/mammo-mlops demo
+
+test: $(READY)
+	@$(BIN)/nbdev_test --n_workers 2
+	@$(BIN)/python -m pytest -q tests
+
+lab: $(READY)
+	@$(BIN)/mammo-mlops sandbox start
+	@. .sandbox/env.sh && $(BIN)/jupyter lab --ip 127.0.0.1 nbs
+
+bench: $(READY)
+	@$(BIN)/python tests/bench.py
+
+clean:
+	@if [ -x $(BIN)/mammo-mlops ]; then $(BIN)/mammo-mlops sandbox stop; fi
+	rm -rf $(VENV) .sandbox reports build dist *.egg-info
+
+$(READY): requirements.lock settings.ini setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python: found {v.major}.{v.minor}; expected 3.11 or newer; nothing was installed. Try: make PYTHON=python3.12")'
+	@echo "Installing the pinned packages into $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
