@@ -15,11 +15,12 @@ test: $(READY)
 	@$(BIN)/python -m pytest -q tests
 
 lab: $(READY)
-	@$(BIN)/mammo-mlops sandbox start
-	@. .sandbox/env.sh && $(BIN)/jupyter lab --ip 127.0.0.1 nbs
+	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start
+	@. .sandbox/env.sh && $(BIN)/jupyter lab --ip 127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) nbs
 
 bench: $(READY)
-	@$(BIN)/python tests/bench.py
+	@$(BIN)/python tests/bench_executor.py
+	@$(BIN)/python tests/bench_training.py
 
 clean:
 	@if [ -x $(BIN)/mammo-mlops ]; then $(BIN)/mammo-mlops sandbox stop; fi

@@ -49,7 +49,7 @@ class RawData:
         """The rows, corrected and validated."""
         return validate_training(correct(read_raw(self.content, self.source))[0], self.source)
 
-# %% ../nbs/10_data_split.ipynb #d74be873
+# %% ../nbs/10_data_split.ipynb #b447bda3
 def download_uci(
     url: str = UCI_URL,
     seconds: float = 5,  # How long to wait for an answer
@@ -66,7 +66,7 @@ def download_uci(
 def packaged_data() -> RawData:
     """The 830 complete rows that come with the library."""
     file = files("mammo_mlops") / "datasets" / "mammographic_masses_complete.data"
-    return RawData(file.read_bytes(), "KEEL, 830 complete rows, packaged")
+    return RawData(file.read_bytes(), "KEEL, the complete rows, packaged")
 
 # %% ../nbs/10_data_split.ipynb #42070427
 def find_raw_data(

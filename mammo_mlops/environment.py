@@ -255,7 +255,7 @@ def load_account(
         raise invalid(path, [f"env_group: found {account.env_group!r}; expected {name!r}, as the file is named"])
     return account
 
-# %% ../nbs/00_environment.ipynb #5512cd68
+# %% ../nbs/00_environment.ipynb #606d2e24
 @dataclass(frozen=True)
 class Environment:
     """A workload account with the registry; its attributes read through to the workload's file."""
@@ -290,7 +290,7 @@ class Environment:
         """A session in this account."""
         return account_session(self.workload, self.registry)
 
-
+# %% ../nbs/00_environment.ipynb #4d65e2a9
 def group_arn(
     registry: Registry,
 ) -> str:

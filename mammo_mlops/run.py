@@ -79,7 +79,7 @@ def parameters_of(
         for stem, notebook in known.items()
     }
 
-# %% ../nbs/80_run.ipynb #c0bc027c
+# %% ../nbs/80_run.ipynb #f4d0a599
 def execute(
     source: Path,
     folder: Path,  # Of the report
@@ -95,7 +95,7 @@ def execute(
             cwd=str(source.parent),
             kernel_name="python3",
             progress_bar=False,
-            extra_arguments=["--log-level=40"],  # of the kernel: errors only
+            extra_arguments=["--log-level=50"],  # of the kernel, which talks of its own shutdown
         )
         status, reason = "succeeded", ""
     except PapermillExecutionError:

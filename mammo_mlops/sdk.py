@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['XGBOOST_IMAGE_VERSION', 'SKLEARN_IMAGE_VERSION', 'SDK_CONFIG', 'check_xgboost_wheel', 'configure_sdk',
-           'offline_session', 'checked_once']
+           'offline_session', 'building']
 
-# %% ../nbs/26_sdk.ipynb #fe4c00e5
+# %% ../nbs/26_sdk.ipynb #8ef5154f
 import importlib.metadata
+import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,7 +32,7 @@ def check_xgboost_wheel(
         raise ImportError(f"xgboost: found the wheel {installed}; expected {image.split('-')[0]}.x, as in the image {image}; nothing was built.")
     return installed
 
-# %% ../nbs/26_sdk.ipynb #33c210d9
+# %% ../nbs/26_sdk.ipynb #484cc42b
 def configure_sdk(
     region: str,
 ) -> None:
@@ -38,6 +40,7 @@ def configure_sdk(
     check_xgboost_wheel(importlib.metadata.version("xgboost-cpu"))
     os.environ.setdefault("AWS_DEFAULT_REGION", region)
     os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # the SDK sets every logger to INFO
 
 # %% ../nbs/26_sdk.ipynb #bc09338c
 SDK_CONFIG = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
@@ -57,15 +60,19 @@ def offline_session(
         sagemaker_config=SDK_CONFIG,
     )
 
-# %% ../nbs/26_sdk.ipynb #a191d20b
+# %% ../nbs/26_sdk.ipynb #de2a98ef
 @contextmanager
-def checked_once() -> Iterator[None]:
-    """Inside, the SDK does not validate its configuration again."""
+def building() -> Iterator[None]:
+    """Inside, the SDK does not validate its configuration again and logs errors only."""
     from sagemaker.core.config.config_manager import SageMakerConfig  # the SDK reads its settings on import
 
-    checked = SageMakerConfig.validate_sagemaker_config
+    checked, disabled = SageMakerConfig.validate_sagemaker_config, logging.root.manager.disable
     SageMakerConfig.validate_sagemaker_config = staticmethod(lambda sagemaker_config=None: None)
+    logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         SageMakerConfig.validate_sagemaker_config = staticmethod(checked)
+        logging.disable(disabled)

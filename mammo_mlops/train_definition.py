@@ -8,12 +8,12 @@ __all__ = ['JOB_SECONDS', 'CODE_FOLDER', 'DATA_REPORT', 'EVALUATION', 'parameter
            'train_step', 'evaluate_step', 'baseline_step', 'json_source', 'provenance', 'model_metrics',
            'register_step', 'gate_step', 'steps_of', 'train_definition']
 
-# %% ../nbs/27_train_definition.ipynb #9b0557d2
+# %% ../nbs/27_train_definition.ipynb #bd5b37de
 import json
 
 
 from .environment import Environment
-from .sdk import SKLEARN_IMAGE_VERSION, XGBOOST_IMAGE_VERSION, checked_once, offline_session
+from .sdk import SKLEARN_IMAGE_VERSION, XGBOOST_IMAGE_VERSION, building, offline_session
 
 # %% ../nbs/27_train_definition.ipynb #c8f267d6
 from sagemaker.core import image_uris
@@ -297,7 +297,7 @@ def provenance(
         "auc_high": read(evaluate, EVALUATION, "classification_metrics.auc.interval_high"),
     }
 
-# %% ../nbs/27_train_definition.ipynb #c8e1a036
+# %% ../nbs/27_train_definition.ipynb #a1361b3c
 def model_metrics(
     baseline: QualityCheckStep,
     evaluate: ProcessingStep,
@@ -316,7 +316,7 @@ def model_metrics(
         ),
     }
 
-
+# %% ../nbs/27_train_definition.ipynb #88428b12
 def register_step(
     environment: Environment,
     session: object,  # A PipelineSession
@@ -365,7 +365,7 @@ def gate_step(
         else_steps=[FailStep(name="AucTooLow", error_message=reason)],
     )
 
-# %% ../nbs/27_train_definition.ipynb #d0c40ec8
+# %% ../nbs/27_train_definition.ipynb #85e514b4
 def steps_of(
     environment: Environment,
     session: object,  # A PipelineSession
@@ -391,7 +391,7 @@ def train_definition(
     commit: str,
 ) -> str:
     """The definition, as the JSON text SageMaker takes."""
-    with checked_once():
+    with building():
         session, given = offline_session(environment), parameters(environment)
         pipeline = Pipeline(
             name=environment.train_pipeline.name,

@@ -7,14 +7,13 @@ __all__ = ['BI_RADS', 'SHAPE', 'MARGIN', 'DENSITY', 'SCHEMA', 'TARGET', 'COLUMNS
            'read_raw', 'data_sha256', 'raw_files', 'read_folder', 'correct', 'out_of_range', 'validate_ranges',
            'validate_training']
 
-# %% ../../nbs/05_schema.ipynb #9ca7ce2c
+# %% ../../nbs/05_schema.ipynb #4a22d4aa
 import hashlib
 from dataclasses import dataclass
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
 from typing import Iterable, List, Tuple, Union
 
-import numpy as np
 import pandas as pd
 
 # %% ../../nbs/05_schema.ipynb #799e9242
@@ -47,7 +46,7 @@ TARGET = "severity"
 COLUMNS = tuple(column.name for column in SCHEMA)
 FEATURES = tuple(name for name in COLUMNS if name != TARGET)
 
-# %% ../../nbs/05_schema.ipynb #603b8b7d
+# %% ../../nbs/05_schema.ipynb #90f64f68
 class InvalidData(ValueError):
     """Data that can not be used; the text names file, column, value found and value expected."""
 
@@ -60,10 +59,9 @@ def read_raw(
     content = source if isinstance(source, bytes) else source.read_bytes()
     name = name or str(source)
     _one_width(content, name)
-    header = content.lstrip()[:1].isalpha()
-    text = pd.read_csv(
-        BytesIO(content), header=0 if header else None, dtype=str, skipinitialspace=True, keep_default_na=False, encoding_errors="replace"
-    )
+    header = content.lstrip(b"\xef\xbb\xbf \r\n\"")[:1].isalpha()
+    lines = StringIO(content.decode("utf-8-sig", errors="replace"))
+    text = pd.read_csv(lines, header=0 if header else None, dtype=str, skipinitialspace=True, keep_default_na=False)
     if text.empty:
         raise InvalidData(f"{name}: found a header and no rows; expected at least one row; nothing was read.")
     return _numbers(_named(text, name, header), name)
@@ -77,7 +75,7 @@ def _one_width(content: bytes, name: str) -> None:
     if line:
         raise InvalidData(f"{name}: found {widths[line - 1]} columns in line {line}; expected {widths[0]}, as in line 1; nothing was read.")
 
-# %% ../../nbs/05_schema.ipynb #06dba668
+# %% ../../nbs/05_schema.ipynb #1954cecf
 def _named(text: pd.DataFrame, name: str, header: bool) -> pd.DataFrame:
     allowed = {len(COLUMNS): COLUMNS, len(FEATURES): FEATURES}
     names = allowed.get(text.shape[1])
@@ -89,7 +87,8 @@ def _named(text: pd.DataFrame, name: str, header: bool) -> pd.DataFrame:
 
 
 def _numbers(text: pd.DataFrame, name: str) -> pd.DataFrame:
-    stripped = text.apply(lambda column: column.str.strip()).replace({"?": np.nan, "": np.nan})
+    stripped = text.apply(lambda column: column.str.strip())
+    stripped = stripped.mask(stripped.isin(["?", ""]))
     numbers = stripped.apply(pd.to_numeric, errors="coerce")
     wrong = numbers.isna() & stripped.notna()
     if wrong.any(axis=None):

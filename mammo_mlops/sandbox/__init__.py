@@ -1,0 +1,1 @@
+"""AWS on 127.0.0.1, for one laptop."""

@@ -1,0 +1,85 @@
+"""One sandbox for the whole test run, with the accounts that the environment files name."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from mammo_mlops.environment import Environments, load_environments
+from mammo_mlops.sandbox import accounts, server
+
+ENVIRONMENTS = Path(__file__).parent.parent / "environments"
+
+
+@dataclass(frozen=True, eq=False)
+class Sandbox:
+    """How tests reach the sandbox."""
+
+    folder: Path
+    environments: Environments
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that point a process at this sandbox; AWS variables of this process are left out."""
+        return {**server.without_aws(dict(os.environ)), **server.environ(self.folder)}
+
+    def session(self, profile: str = "dev") -> boto3.Session:
+        """A session in the profile's account."""
+        return accounts.session(self.folder, profile)
+
+    @lru_cache(maxsize=None)
+    def client(self, service: str, profile: str = "dev") -> object:
+        """A client of the profile's account that does not retry, so that a refusal shows at once."""
+        return self.session(profile).client(service, config=Config(retries={"max_attempts": 0}))
+
+    def account(self, profile: str) -> str:
+        """The account's id."""
+        return server.status(self.folder)["accounts"][profile]
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A running sandbox; started once, stopped at the end."""
+    folder = tmp_path_factory.mktemp("sandbox") / ".sandbox"
+    environments = load_environments(ENVIRONMENTS)
+    server.start(0, folder, environments)
+    try:
+        accounts.make_accounts(folder, environments)
+        yield Sandbox(folder, environments)
+    finally:
+        server.stop(folder)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name nobody else uses."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def group(sandbox: Sandbox, name: str) -> str:
+    """ARN of a new model package group in the registry account, without a policy."""
+    registry = sandbox.client("sagemaker", "registry")
+    return registry.create_model_package_group(ModelPackageGroupName=name)["ModelPackageGroupArn"]
+
+
+@pytest.fixture
+def shared_group(sandbox: Sandbox, group: str) -> str:
+    """The same, with a policy by which dev registers and reads, and only the registry account approves."""
+    versions = group.replace(":model-package-group/", ":model-package/") + "/*"
+    dev = {"AWS": f"arn:aws:iam::{sandbox.account('dev')}:root"}
+    actions = [f"sagemaker:{verb}" for verb in ("CreateModelPackage", "DescribeModelPackage", "ListModelPackages", "CreateModel")]
+    statements = [
+        {"Effect": "Allow", "Principal": dev, "Action": "sagemaker:DescribeModelPackageGroup", "Resource": group},
+        {"Effect": "Allow", "Principal": dev, "Action": actions, "Resource": versions},
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    sandbox.client("sagemaker", "registry").put_model_package_group_policy(ModelPackageGroupName=group.rpartition("/")[2], ResourcePolicy=policy)
+    return group
