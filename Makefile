@@ -11,8 +11,8 @@ demo: $(READY)
 	@$(BIN)/mammo-mlops demo
 
 test: $(READY)
-	@$(BIN)/nbdev_test --n_workers 2
-	@$(BIN)/python -m pytest -q tests
+	@$(BIN)/nbdev_test --do_print --timing
+	@$(BIN)/python -m pytest -q --durations=5 tests
 
 lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start
