@@ -187,7 +187,7 @@ def write_demo_report(
     write_text(folder / "index.html", html)
     write_text(folder / "summary.json", json.dumps(summary(True, seconds, [seen], account_ids(), reports), indent=1))
 
-# %% ../nbs/90_demo.ipynb #80c7f318
+# %% ../nbs/90_demo.ipynb #9fc44670
 def demo(
     show: Callable[[str], None] = print,  # Takes one line
 ) -> Path:
@@ -195,11 +195,11 @@ def demo(
     started, story = time.monotonic(), Story(show)
     root = project() / "reports"
     sandbox = project() / ".sandbox" / f"demo-{os.getpid()}"
-    report = report_folder(root, "demo", git_commit(), datetime.now(timezone.utc))
     try:
         with story.stage("Sandbox: AWS on 127.0.0.1") as results:
             results.append(f"http://127.0.0.1:{server.start(0, sandbox)['port']}")
         runs = tell(story, sandbox)
+        report = report_folder(root, "demo", git_commit(), datetime.now(timezone.utc))
         write_demo_report(story, runs, server.environ(sandbox), report, started)
         point_latest(root, report)
     finally:
