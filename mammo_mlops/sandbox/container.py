@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRELOAD', 'TITLE_ROOM', 'GRACE', 'LONGEST_LINE', 'MOST_LINES', 'BASE', 'PROCESSING_CONFIG', 'Launcher', 'Exit',
-           'Process', 'launch', 'wait', 'pump', 'text_of', 'local_path', 'translated', 'Container', 'clean_environment',
-           'write_interpreters', 'request_of', 'has_mounts', 'run_container', 'write_json', 'processing_files',
-           'channel_config', 'training_files', 'said']
+           'Process', 'launch', 'ask', 'wait', 'pump', 'text_of', 'local_path', 'translated', 'Container',
+           'clean_environment', 'write_interpreters', 'request_of', 'has_mounts', 'run_container', 'write_json',
+           'processing_files', 'channel_config', 'training_files', 'said']
 
 # %% ../../nbs/sandbox/20_container.ipynb #1305059e
 import json
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Exit:
 class Process:
     """A job's process, from here."""
 
-    pid: int  # 0 when it could not be started
+    pid: int
     answers: Iterator[bytes]  # Ends with the exit code
     output: int  # Descriptor of its standard output and error
     connection: socket.socket
@@ -97,7 +98,7 @@ class Process:
         timer.start()
 
     def _kill(self, number: int) -> None:
-        if self.pid and self.connection.fileno() >= 0:  # closed once the end is known, so the number is still its own
+        if self.connection.fileno() >= 0:  # closed once the end is known, so the number is still its own
             try:
                 os.killpg(self.pid, number)
             except (ProcessLookupError, PermissionError):
@@ -108,18 +109,35 @@ def launch(
     launcher: Launcher,
     request: dict,  # argv, env, cwd, shown, hidden, modules: see `fork_server.become`
 ) -> Process:
-    """Start a process."""
+    """Start a process; a server that ends just now is waited for and followed by another. Error: ChildProcessError."""
+    for _ in range(2):
+        with launcher.lock:
+            if launcher.server.poll() is not None:
+                launcher._start()
+            server, control = launcher.server, launcher.control
+        process = ask(control, request)
+        if process:
+            return process
+        server.wait(10)
+    raise ChildProcessError(f"The fork server ended with {server.returncode} when asked to start {request['argv'][0]!r}; nothing was started.")
+
+
+def ask(
+    control: socket.socket,  # To the fork server
+    request: dict,
+) -> Process | None:
+    """Have the server fork; None when it is gone."""
     ours, theirs = socket.socketpair()
     output, its_output = os.pipe()
-    with launcher.lock:
-        if launcher.server.poll() is not None:
-            launcher._start()
-        socket.send_fds(launcher.control, [b"j"], [theirs.fileno(), its_output])
-    theirs.close()
-    os.close(its_output)
-    ours.sendall(json.dumps(request).encode() + b"\n")
-    answers = ours.makefile("rb")
-    return Process(int(answers.readline() or 0), answers, output, ours)
+    with theirs, os.fdopen(its_output, "wb"), suppress(OSError):
+        socket.send_fds(control, [b"j"], [theirs.fileno(), its_output])
+    with suppress(OSError, ValueError):  # ValueError: the answers ended before the process id
+        ours.sendall(json.dumps(request).encode() + b"\n")
+        answers = ours.makefile("rb")
+        return Process(int(answers.readline()), answers, output, ours)
+    ours.close()
+    os.close(output)
+    return None
 
 
 def wait(
