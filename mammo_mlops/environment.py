@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Text', 'AccountId', 'Region', 'Name', 'Bucket', 'SageMakerBucket', 'Role', 'KmsKey', 'InstanceType', 'Schedule',
            'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'Pipeline', 'TrainPipeline',
-           'InferencePipeline', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid', 'read_json',
+           'InferencePipeline', 'Monitoring', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid', 'read_json',
            'find_environments', 'load_account', 'Environment', 'group_arn', 'jenkins_role_arn', 'Environments',
            'load_environments', 'load_environment', 'caller_account', 'assume_role', 'account_session']
 
@@ -103,12 +103,22 @@ class TrainPipeline(Pipeline):
     auc_score_threshold: Annotated[float, Field(gt=0.5, lt=1)]  # Area under the ROC curve a version must exceed
     sensitivity_target: Annotated[float, Field(gt=0, lt=1)]  # Share of malignant masses the operating point must find
     hyperparameters: dict[str, Union[str, int, float]]  # Of the XGBoost algorithm, as SageMaker documents them
+    cool_down_days: Annotated[int, Field(ge=0, le=365)]  # After a version was trained, drift trains no other for so long
 
 
 class InferencePipeline(Pipeline):
     """The pipeline that predicts a batch."""
 
     cron_schedule: Schedule  # UTC
+    deadline_schedule: Schedule  # UTC; when predictions must be there
+
+
+class Monitoring(Section):
+    """How a batch is checked before anything is predicted from it."""
+
+    engine: Literal["model_monitor", "processing"]  # SageMaker's analyzer, or ours as a processing step
+    on_violation: Literal["block", "quarantine", "predict"]  # Predict nothing, all but the rows at fault, or everything
+    smallest_batch: Annotated[int, Field(ge=10, le=1_000_000)]  # Rows; the constraints are tuned to batches of at least so many
 
 # %% ../nbs/00_environment.ipynb #547a8713
 class Account(Section):
@@ -167,6 +177,10 @@ class Registry(Account):
     model_artifacts_bucket: SageMakerBucket
     model_package_group_name: Name
     approver_role: Role  # Who may approve
+    event_bus_name: Text
+    pipelines_alert_topic_name: Name
+    lambda_role: Role
+    terraform_state_bucket: Bucket
     jenkins_account_id: AccountId
     jenkins_role: Name  # The role, of this name in every account, that Jenkins assumes
 
@@ -184,6 +198,7 @@ class Workload(Account):
     batch_dataset_filename: Annotated[str, matching(r"[\w.-]+\.csv", "the name of a .csv file")]
     train_pipeline: TrainPipeline
     inference_pipeline: InferencePipeline
+    monitoring: Monitoring
 
 # %% ../nbs/00_environment.ipynb #fcaa8571
 def _complaint(error: dict) -> str:
