@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BI_RADS', 'SHAPE', 'MARGIN', 'DENSITY', 'SCHEMA', 'TARGET', 'COLUMNS', 'FEATURES', 'Column', 'InvalidData',
-           'read_raw', 'data_sha256', 'raw_files', 'read_folder', 'correct', 'out_of_range', 'validate_ranges',
-           'validate_training']
+           'read_text', 'read_raw', 'data_sha256', 'raw_files', 'read_folder', 'correct', 'out_of_range',
+           'validate_ranges', 'validate_training']
 
 # %% ../../nbs/05_schema.ipynb #4a22d4aa
 import hashlib
@@ -51,11 +51,11 @@ class InvalidData(ValueError):
     """Data that can not be used; the text names file, column, value found and value expected."""
 
 
-def read_raw(
+def read_text(
     source: Union[Path, bytes],  # A file, or its content
     name: str = "",  # What to call it in errors; the path when not given
 ) -> pd.DataFrame:
-    """One raw file as float columns, missing values NaN. CRLF or LF; `?` or empty for missing; header or not."""
+    """One raw file as columns of text, missing values NaN. CRLF or LF; `?` or empty for missing; header or not."""
     content = source if isinstance(source, bytes) else source.read_bytes()
     name = name or str(source)
     _one_width(content, name)
@@ -64,7 +64,16 @@ def read_raw(
     text = pd.read_csv(lines, header=0 if header else None, dtype=str, skipinitialspace=True, keep_default_na=False)
     if text.empty:
         raise InvalidData(f"{name}: found a header and no rows; expected at least one row; nothing was read.")
-    return _numbers(_named(text, name, header), name)
+    stripped = _named(text, name, header).apply(lambda column: column.str.strip())
+    return stripped.mask(stripped.isin(["?", ""]))
+
+
+def read_raw(
+    source: Union[Path, bytes],  # A file, or its content
+    name: str = "",  # What to call it in errors; the path when not given
+) -> pd.DataFrame:
+    """The same as float columns. Error: InvalidData for a text that is no number."""
+    return _numbers(read_text(source, name), name or str(source))
 
 
 def _one_width(content: bytes, name: str) -> None:
@@ -81,20 +90,18 @@ def _named(text: pd.DataFrame, name: str, header: bool) -> pd.DataFrame:
     names = allowed.get(text.shape[1])
     if names is None:
         raise InvalidData(f"{name}: found {text.shape[1]} columns; expected {' or '.join(map(str, allowed))}; nothing was read.")
-    if header and tuple(text.columns) != names:
+    if header and tuple(text.columns.str.strip()) != names:
         raise InvalidData(f"{name}: found the header {', '.join(text.columns)}; expected {', '.join(names)}; nothing was read.")
     return text.set_axis(list(names), axis=1)
 
 
 def _numbers(text: pd.DataFrame, name: str) -> pd.DataFrame:
-    stripped = text.apply(lambda column: column.str.strip())
-    stripped = stripped.mask(stripped.isin(["?", ""]))
-    numbers = stripped.apply(pd.to_numeric, errors="coerce")
-    wrong = numbers.isna() & stripped.notna()
+    numbers = text.apply(pd.to_numeric, errors="coerce")
+    wrong = numbers.isna() & text.notna()
     if wrong.any(axis=None):
         column = wrong.any().idxmax()
         row = wrong[column].idxmax()
-        raise InvalidData(f"{name}: column {column}: found {stripped.loc[row, column]!r} in row {row + 1}; expected a number, '?' or nothing; nothing was read.")
+        raise InvalidData(f"{name}: column {column}: found {text.loc[row, column]!r} in row {row + 1}; expected a number, '?' or nothing; nothing was read.")
     return numbers.astype(float)
 
 # %% ../../nbs/05_schema.ipynb #a82225f9
