@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UCI_URL', 'RAW_NAME', 'RawData', 'download_uci', 'packaged_data', 'find_raw_data', 'DataSplit', 'split_data',
-           'with_outliers', 'to_csv', 'data_prefix', 's3_uri', 'objects_of', 'manifest_of', 'upload', 'read_objects',
-           'read_dataset', 'read_manifest']
+           'with_outliers', 'to_csv', 'data_prefix', 's3_uri', 'batch_key', 'objects_of', 'manifest_of', 'upload',
+           'read_objects', 'read_dataset', 'read_manifest']
 
 # %% ../nbs/10_data_split.ipynb #69f510d3
 import hashlib
@@ -142,6 +142,17 @@ def s3_uri(bucket: str, key: str) -> str:
     """`s3://bucket/key`."""
     return f"s3://{bucket}/{key}"
 
+
+def batch_key(
+    environment: Environment,
+    kind: str,  # "clean" or "outliers"
+) -> str:
+    """Key of a batch."""
+    endings = {"clean": ".csv", "outliers": "-outliers.csv"}
+    if kind not in endings:
+        raise ValueError(f"batch: found {kind!r}; expected {' or '.join(endings)}.")
+    return data_prefix(environment, "batch-dataset") + environment.batch_dataset_filename.removesuffix(".csv") + endings[kind]
+
 # %% ../nbs/10_data_split.ipynb #04667222
 def objects_of(
     environment: Environment,
@@ -149,13 +160,12 @@ def objects_of(
 ) -> dict[str, bytes]:
     """Every object of the environment's data, by key."""
     parts = {"part-1": split.train_part_1, "part-2": split.train_part_2}
-    train, batch = data_prefix(environment, "train-dataset"), data_prefix(environment, "batch-dataset")
-    name = environment.batch_dataset_filename.removesuffix(".csv")
+    train = data_prefix(environment, "train-dataset")
     return {
         **{f"{train}{part}.csv": to_csv(parts[part], header=False) for part in environment.train_pipeline.train_datasets},
-        f"{batch}{name}.csv": to_csv(split.batch, header=True),
-        f"{batch}{name}-outliers.csv": to_csv(split.batch_outliers, header=True),
-        f"{environment.model_name}/data/ground-truth/{name}.csv": to_csv(split.batch_labels, header=True),
+        batch_key(environment, "clean"): to_csv(split.batch, header=True),
+        batch_key(environment, "outliers"): to_csv(split.batch_outliers, header=True),
+        f"{environment.model_name}/data/ground-truth/{environment.batch_dataset_filename}": to_csv(split.batch_labels, header=True),
     }
 
 # %% ../nbs/10_data_split.ipynb #49f65cdd

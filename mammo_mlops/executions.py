@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOG_GROUPS', 'deployed_definition', 'upsert', 'Step', 'Execution', 'seconds_between', 'list_steps', 'describe',
-           'list_executions', 'ExecutionFailed', 'start', 'waits', 'line', 'follow', 'step_log', 'failure_logs',
-           'check_succeeded']
+           'list_executions', 'ExecutionFailed', 'start', 'waits', 'line', 'follow', 'function_answer', 'step_log',
+           'failure_logs', 'check_succeeded']
 
 # %% ../nbs/24_executions.ipynb #cf68ef47
 import json
@@ -195,6 +195,18 @@ def follow(
         if execution.status not in ("Executing", "Stopping"):
             return execution
         time.sleep(seconds)
+
+# %% ../nbs/24_executions.ipynb #b379cfc8
+def function_answer(
+    session: boto3.Session,
+    execution: Execution,
+    step: str,  # Name of a Lambda step
+) -> dict[str, str]:
+    """The outputs of a Lambda step; empty when it did not come that far."""
+    sagemaker = session.client("sagemaker")
+    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(PipelineExecutionArn=execution.arn)
+    found = [item.get("Metadata", {}).get("Lambda", {}) for page in pages for item in page["PipelineExecutionSteps"] if item["StepName"] == step]
+    return {output["Name"]: output["Value"] for answer in found for output in answer.get("OutputParameters", [])}
 
 # %% ../nbs/24_executions.ipynb #e1cf7da7
 LOG_GROUPS = {

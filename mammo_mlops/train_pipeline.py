@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from .environment import Environment
 from .executions import Execution, start, upsert
+from .function_code import deploy_functions
 from .sdk import configure_sdk
 from .step_code import git_commit, step_code, step_code_prefix, step_code_sha256, upload_step_code
 
@@ -43,9 +44,10 @@ def deploy(
     environment: Environment,
     session: boto3.Session,  # In the environment's account
 ) -> str:
-    """Upload the step code, then create or update the pipeline; what was done, in words."""
+    """Upload the step code and the functions, then create or update the pipeline; what was done, in words."""
     definition = build(environment)
     upload_step_code(environment, session)
+    deploy_functions(environment, session)
     pipeline = environment.train_pipeline
     description = f"{environment.model_name} training, commit {git_commit()}"
     done = upsert(session, pipeline.name, definition, pipeline.role_arn, description)
