@@ -1,0 +1,88 @@
+# What is refused before anything is planned.
+
+mock_provider "aws" {
+  mock_data "aws_iam_policy_document" {
+    defaults = {
+      json = "{}"
+    }
+  }
+}
+
+variables {
+  env_group                  = "registry"
+  account_id                 = "777788889999"
+  aws_region                 = "us-east-1"
+  email                      = "mammo-model-approvers@example.com"
+  kms_key                    = "alias/mammo-severity"
+  model_artifacts_bucket     = "mammo-sagemaker-models-777788889999"
+  model_package_group_name   = "mammo-severity-model-package"
+  approver_role              = "model-approver-role"
+  event_bus_name             = "default"
+  pipelines_alert_topic_name = "mammo-pipelines-alert"
+  lambda_role                = "lambda-sagemaker-role"
+  terraform_state_bucket     = "mammo-terraform-state-777788889999"
+  jenkins_account_id         = "123456789012"
+  jenkins_role               = "cross-account-jenkins-role"
+  notify_package             = "versions.tf" # Any file: nothing is uploaded
+  notify_handler             = "notify.handler"
+}
+
+run "a_workload_is_no_environment_of_this_root" {
+  command = plan
+
+  variables {
+    env_group = "prod"
+  }
+
+  expect_failures = [var.env_group]
+}
+
+run "an_approver_of_another_account_is_refused" {
+  command = plan
+
+  variables {
+    approver_role = "arn:aws:iam::111122223333:role/model-approver-role"
+  }
+
+  expect_failures = [var.approver_role]
+}
+
+run "a_group_name_too_long_for_the_names_made_from_it_is_refused" {
+  command = plan
+
+  variables {
+    model_package_group_name = "a-model-package-group-name-that-is-much-too-long-here"
+  }
+
+  expect_failures = [var.model_package_group_name]
+}
+
+run "a_placeholder_is_no_bucket" {
+  command = plan
+
+  variables {
+    model_artifacts_bucket = "<bucket with sagemaker in it>"
+  }
+
+  expect_failures = [var.model_artifacts_bucket]
+}
+
+run "a_jenkins_account_is_twelve_digits" {
+  command = plan
+
+  variables {
+    jenkins_account_id = "jenkins"
+  }
+
+  expect_failures = [var.jenkins_account_id]
+}
+
+run "a_missing_notify_package_is_refused" {
+  command = plan
+
+  variables {
+    notify_package = "no-such.zip"
+  }
+
+  expect_failures = [var.notify_package]
+}

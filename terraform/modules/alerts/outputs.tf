@@ -1,0 +1,29 @@
+output "topic_arn" {
+  description = "The topic whose subscriber is told."
+  value       = aws_sns_topic.alerts.arn
+}
+
+output "key_arn" {
+  description = "The key of the topic, the dead letters and the log."
+  value       = aws_kms_key.alerts.arn
+}
+
+output "dead_letters_arn" {
+  description = "The queue that takes what could not be delivered."
+  value       = aws_sqs_queue.dead_letters.arn
+}
+
+output "notify_function_arn" {
+  description = "The function that tells."
+  value       = aws_lambda_function.notify.arn
+}
+
+output "rules" {
+  description = "Each notice's rule."
+  value       = aws_cloudwatch_event_rule.notices
+}
+
+output "templates" {
+  description = "Each notice's input template."
+  value       = local.templates
+}
