@@ -196,7 +196,8 @@ def jenkins_rights(
     follow = "sagemaker:*PipelineExecution* sagemaker:DescribePipelineDefinitionForExecution sagemaker:ListPipelineParametersForExecution sagemaker:AddTags sagemaker:ListTags"
     return [
         allow(f"{actions} {follow} sagemaker:DescribeProcessingJob sagemaker:DescribeTrainingJob sagemaker:DescribeTransformJob", f"arn:aws:sagemaker:{account}:*"),
-        allow("sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs", "*"),
+        allow("sagemaker:ListPipelines sagemaker:ListProcessingJobs sagemaker:ListTrainingJobs sagemaker:ListModels", "*"),
+        allow("sagemaker:DeleteModel", f"arn:aws:sagemaker:{account}:model/pipelines-*"),
         objects(env.default_bucket),
         objects(env.model_artifacts_bucket, "s3:GetObject s3:ListBucket"),
         keys(env.account_id, env.registry.account_id),
