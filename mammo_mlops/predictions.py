@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MONITOR_STEP', 'DRIFT_REASONS', 'WORDS', 'DECADE', 'drift_found', 'execution_uri', 'read_object', 'read_json',
            'Outputs', 'parse_predictions', 'version_threshold', 'read_outputs', 'joined', 'read_joined',
-           'plot_probabilities', 'verdict', 'columns_of', 'checks_of', 'drift_table', 'bars_of', 'shares',
-           'plot_feature']
+           'plot_probabilities', 'verdict', 'columns_of', 'distance_of', 'drift_row', 'drift_table', 'bars_of',
+           'shares', 'plot_feature']
 
 # %% ../nbs/48_predictions.ipynb #8f7612f8
 import io
@@ -202,42 +202,50 @@ def columns_of(
     """The described columns, by name."""
     return {feature["name"]: data_quality.known_column(feature) for feature in statistics["features"]}
 
-# %% ../nbs/48_predictions.ipynb #f30d6ecb
-def checks_of(
+# %% ../nbs/48_predictions.ipynb #b7c65b19
+def distance_of(
     outputs: Outputs,
-) -> dict[tuple[str, str], data_quality.Check]:
-    """Every check of the batch, by feature and kind, met or not; none where the batch was not described."""
-    if outputs.batch is None or outputs.statistics is None:
-        return {}
-    described = data_quality.Described(outputs.batch["dataset"]["item_count"], columns_of(outputs.batch))
-    return {(check.feature, check.kind): check for check in data_quality.checks(described, outputs.constraints, outputs.statistics)}
+    name: str,  # Of the feature
+) -> tuple[float, float] | None:
+    """Largest difference of the two distributions, and the one from which it is drift; None where there is nothing to compare."""
+    trained, batch = (columns_of(statistics)[name] for statistics in (outputs.statistics, outputs.batch))
+    constraint = next(feature for feature in outputs.constraints["features"] if feature["name"] == name)
+    drift = data_quality.settings_of(outputs.constraints.get("monitoring_config") or {}, constraint)["distribution_constraints"]
+    compared = data_quality.drift_distance(trained, batch, {**drift, "comparison_method": "Simple"})
+    if compared is None:
+        return None
+    by_chance = 0.0 if drift["comparison_method"].lower().endswith("simple") else 1 - data_quality.robust(1.0, trained.present, batch.present)
+    return compared[0], compared[1] + by_chance
+
+# %% ../nbs/48_predictions.ipynb #92286354
+def drift_row(
+    outputs: Outputs,
+    name: str,  # Of the feature
+) -> dict[str, object]:
+    """A feature's row of the table."""
+    columns = [columns_of(statistics)[name] for statistics in (outputs.statistics, outputs.batch)]
+    trained, batch = (column.missing / max(1, column.present + column.missing) for column in columns)
+    constraint = next(feature for feature in outputs.constraints["features"] if feature["name"] == name)
+    compared = distance_of(outputs, name)
+    return {
+        "feature": name,
+        "missing in training": f"{trained:.0%}",
+        "missing in batch": f"{batch:.0%}",
+        "allowed": f"{1 - constraint.get('completeness', 0):.0%}",
+        "distance": f"{compared[0]:.2f}" if compared else "",
+        "drift from": f"{compared[1]:.2f}" if compared else "",
+        "verdict": verdict(outputs.violations or [], name),
+    }
 
 
 def drift_table(
     outputs: Outputs,
 ) -> pd.DataFrame:
-    """One row per feature: share of missing values in training and batch, distance, threshold, verdict."""
+    """One row per feature: missing values in training and batch, distance of the distributions, verdict; no row where the batch was not described."""
     if outputs.batch is None or outputs.statistics is None:
         return pd.DataFrame([], columns=["feature", "verdict"])
-    trained, batch = columns_of(outputs.statistics), columns_of(outputs.batch)
-    checked = checks_of(outputs)
-
-    def missing(column: data_quality.Column) -> float:
-        return column.missing / max(1, column.present + column.missing)
-
-    def row(name: str) -> dict[str, object]:
-        drift, blanks = (checked.get((name, kind)) for kind in ("baseline_drift_check", "completeness_check"))
-        return {
-            "feature": name,
-            "missing in training": f"{missing(trained[name]):.0%}",
-            "missing in batch": f"{missing(batch[name]):.0%}",
-            "allowed": f"{1 - blanks.threshold:.0%}" if blanks else "",
-            "distance": f"{drift.value:.2f}" if drift else "",
-            "threshold": f"{drift.threshold:.2f}" if drift else "",
-            "verdict": verdict(outputs.violations or [], name),
-        }
-
-    return pd.DataFrame([row(name) for name in trained if name in batch])
+    in_batch = columns_of(outputs.batch)
+    return pd.DataFrame([drift_row(outputs, name) for name in columns_of(outputs.statistics) if name in in_batch])
 
 # %% ../nbs/48_predictions.ipynb #8c011981
 DECADE = 10  # Width of the bars of a number
@@ -266,7 +274,7 @@ def shares(
     found = {**found, "impossible": described.present - sum(found.values()), "missing": described.missing}
     return {label: 100 * count / rows for label, count in found.items()}
 
-# %% ../nbs/48_predictions.ipynb #ac1072f4
+# %% ../nbs/48_predictions.ipynb #3861250c
 def plot_feature(
     outputs: Outputs,
     name: str,  # Of the feature
@@ -277,8 +285,8 @@ def plot_feature(
     column = next(column for column in SCHEMA if column.name == name)
     trained, batch = (shares(column, columns_of(statistics)[name]) for statistics in (outputs.statistics, outputs.batch))
     labels = [label for label in trained if trained[label] or batch[label] or label in bars_of(column) and column.levels]
-    said, drift = verdict(outputs.violations or [], name), checks_of(outputs).get((name, "baseline_drift_check"))
-    distance = f" (distance {drift.value:.2f}, threshold {drift.threshold:.2f})" if drift else ""
+    said, compared = verdict(outputs.violations or [], name), distance_of(outputs, name)
+    distance = f" (distance {compared[0]:.2f}, drift from {compared[1]:.2f})" if compared else ""
     figure, axes = new_figure(7, 0.9 + 0.3 * len(labels))
     places = range(len(labels))
     axes.barh([place - 0.2 for place in places], [trained[label] for label in labels], height=0.36, color=GREY, label="training")
