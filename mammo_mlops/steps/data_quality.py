@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SEPARATOR', 'PATTERNS', 'K', 'C', 'FEW', 'BUCKETS', 'MAX_DISTINCT', 'MAX_TEXTS', 'HASHES', 'NEGATIVE', 'LAST',
-           'PIECE', 'SPAN', 'TEXT', 'CHUNK_ROWS', 'POOL_BYTES', 'MONITORING', 'FITS', 'NOT_DONE', 'type_counts',
-           'column_type', 'weighted', 'in_binary', 'sketch', 'buckets', 'Numbers', 'describe_numbers', 'merge_numbers',
-           'Column', 'describe_column', 'smallest_hashes', 'merge_columns', 'parse_format', 'Described',
-           'merge_described', 'describe_frame', 'number_codes', 'odd_minus', 'cell_codes', 'count_codes',
+           'PIECE', 'SPAN', 'TEXT', 'CHUNK_ROWS', 'POOL_BYTES', 'MONITORING', 'CORRECTION', 'FITS', 'NOT_DONE',
+           'type_counts', 'column_type', 'weighted', 'in_binary', 'sketch', 'buckets', 'Numbers', 'describe_numbers',
+           'merge_numbers', 'Column', 'describe_column', 'smallest_hashes', 'merge_columns', 'parse_format',
+           'Described', 'merge_described', 'describe_frame', 'number_codes', 'odd_minus', 'cell_codes', 'count_codes',
            'counted_column', 'describe_block', 'describe_span', 'spans', 'column_names', 'read_csv_chunks',
            'describe_csv', 'read_json_chunks', 'describe_json', 'mapper', 'describe', 'numerical_statistics',
            'string_statistics', 'statistics', 'constraints', 'numeric_distance', 'categorical_distance', 'robust',
@@ -639,7 +639,10 @@ def constraints(
         features.append(feature)
     return {"version": 0.0, "features": features, "monitoring_config": MONITORING}
 
-# %% ../../nbs/23_data_quality.ipynb #2d859eaa
+# %% ../../nbs/23_data_quality.ipynb #af7f607e
+CORRECTION = 1.8  # Of the robust distance
+
+
 def numeric_distance(
     a: Tuple[np.ndarray, np.ndarray],  # Values and weights, as `weighted` gives them
     b: Tuple[np.ndarray, np.ndarray],
@@ -667,7 +670,7 @@ def robust(
     m: float,  # and of the other
 ) -> float:
     """The distance without what chance explains. Source: Deequ, Distance.scala."""
-    return max(0.0, distance - 1.8 * math.sqrt((n + m) / (n * m)))
+    return max(0.0, distance - CORRECTION * math.sqrt((n + m) / (n * m)))
 
 # %% ../../nbs/23_data_quality.ipynb #e6c45b7e
 def settings_of(
@@ -758,7 +761,7 @@ def drift_distance(
         return None
     return (distance if method.endswith("simple") else robust(distance, baseline.present, column.present)), threshold
 
-# %% ../../nbs/23_data_quality.ipynb #7b4bde0d
+# %% ../../nbs/23_data_quality.ipynb #42c6e4a3
 @dataclass(frozen=True)
 class Check:
     """One check of one feature."""
@@ -778,7 +781,7 @@ def check_feature(
 ) -> List[Check]:
     """The checks of one feature."""
     name, expected, drift = constraint["name"], constraint["inferred_type"], settings["distribution_constraints"]
-    share, complete = column.present / (column.present + column.missing), constraint.get("completeness", 0.0)
+    share, complete = column.present / max(1, column.present + column.missing), constraint.get("completeness", 0.0)
     found = [Check(name, "completeness_check", share, complete, check_share(share, complete))]
     if expected in FITS and column.present:
         fits, threshold = fitting_share(expected, column), settings["datatype_check_threshold"]
