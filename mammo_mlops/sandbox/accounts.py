@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['READ_VERSIONS', 'session', 'document', 'allow', 'trust', 'tls_only', 'ensure_key', 'ensure_bucket', 'ensure_role',
-           'versions', 'objects', 'keys', 'execution_rights', 'lambda_rights', 'jenkins_rights', 'registry_rights',
-           'approver_rights', 'share_bucket', 'make_registry', 'make_workload', 'make_jenkins', 'make_accounts']
+           'versions', 'objects', 'keys', 'execution_rights', 'lambda_rights', 'terraform_rights', 'jenkins_rights',
+           'registry_rights', 'approver_rights', 'share_bucket', 'make_registry', 'make_workload', 'make_jenkins',
+           'make_accounts']
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #a5c75825
 import json
@@ -18,7 +19,7 @@ import botocore.session
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader, create_loader
 
-from ..environment import Environment, Environments, Registry, group_arn, load_environments
+from ..environment import Account, Environment, Environments, Registry, group_arn, load_environments
 from . import server
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #f2b95670
@@ -115,13 +116,14 @@ def ensure_role(
     trusted: str,  # The trust policy
     *statements: dict,  # What the role may do
 ) -> None:
-    """A role with exactly these rights."""
+    """A role with these rights, beside what Terraform gives it."""
     iam, name = aws.client("iam"), arn.rpartition("/")[2]
     try:
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusted)
     except iam.exceptions.EntityAlreadyExistsException:
         iam.update_assume_role_policy(RoleName=name, PolicyDocument=trusted)
-    iam.put_role_policy(RoleName=name, PolicyName="rights", PolicyDocument=document(*statements))
+    if statements:
+        iam.put_role_policy(RoleName=name, PolicyName="rights", PolicyDocument=document(*statements))
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #33aed690
 READ_VERSIONS = "sagemaker:DescribeModelPackageGroup sagemaker:ListModelPackages sagemaker:DescribeModelPackage"
@@ -185,6 +187,26 @@ def lambda_rights(
         allow("logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents", f"arn:aws:logs:{account}:log-group:/aws/lambda/*"),
     ]
 
+# %% ../../nbs/sandbox/90_accounts.ipynb #86867fe0
+def terraform_rights(
+    account: Account,
+    name: str,  # What the names of Terraform's resources begin with
+) -> list[dict]:
+    """What applying Terraform takes: its state, and the resources it makes."""
+    place, iam = f"{account.aws_region}:{account.account_id}", f"arn:aws:iam::{account.account_id}:role"
+    actions = "iam:GetRole iam:CreateRole iam:DeleteRole iam:UpdateRole iam:UpdateAssumeRolePolicy iam:TagRole iam:UntagRole iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole iam:GetRolePolicy iam:PutRolePolicy iam:DeleteRolePolicy iam:PassRole"
+    return [
+        objects(account.terraform_state_bucket, "s3:GetObject s3:PutObject s3:DeleteObject s3:ListBucket"),
+        allow("events:*", f"arn:aws:events:{place}:rule/*"),
+        allow("sns:*", f"arn:aws:sns:{place}:{account.pipelines_alert_topic_name}*"),
+        allow("sqs:*", f"arn:aws:sqs:{place}:{name}-*"),
+        allow("lambda:*", f"arn:aws:lambda:{place}:function:{name}-*"),
+        allow("logs:*", f"arn:aws:logs:{place}:log-group:/aws/lambda/{name}-*"),
+        allow("logs:DescribeLogGroups kms:CreateKey kms:ListAliases", "*"),
+        allow("kms:*Alias kms:*KeyPolicy kms:*KeyRotation* kms:DescribeKey kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource kms:ListResourceTags", f"arn:aws:kms:{place}:*"),
+        allow(actions, f"{iam}/{name}-events-*", account.lambda_role),
+    ]
+
 # %% ../../nbs/sandbox/90_accounts.ipynb #1b8b44f7
 def jenkins_rights(
     env: Environment,
@@ -204,6 +226,7 @@ def jenkins_rights(
         versions(env.registry, READ_VERSIONS),
         allow("iam:PassRole", env.train_pipeline.role_arn, env.inference_pipeline.role_arn, env.lambda_role),
         allow("logs:GetLogEvents logs:FilterLogEvents logs:DescribeLogStreams logs:DescribeLogGroups", f"arn:aws:logs:{account}:*"),
+        *terraform_rights(env.workload, env.model_name),
     ]
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #0cbf0ceb
@@ -216,6 +239,7 @@ def registry_rights(
         versions(registry, f"{READ_VERSIONS} sagemaker:CreateModelPackageGroup {policy} sagemaker:AddTags sagemaker:ListTags"),
         objects(registry.model_artifacts_bucket, "s3:GetObject s3:ListBucket"),
         keys(registry.account_id),
+        *terraform_rights(registry, registry.model_package_group_name),
     ]
 
 
@@ -255,8 +279,10 @@ def make_registry(
     ensure_role(aws, registry.approver_role, trust(AWS=f"arn:aws:iam::{registry.account_id}:root"), *approver_rights(registry))
     jenkins = f"arn:aws:iam::{registry.account_id}:role/{registry.jenkins_role}"
     ensure_role(aws, jenkins, trust(AWS=f"arn:aws:iam::{registry.jenkins_account_id}:root"), *registry_rights(registry))
+    ensure_role(aws, registry.lambda_role, trust(Service="lambda.amazonaws.com"))
     key = ensure_key(aws, registry.kms_key, use)
     ensure_bucket(aws, registry.model_artifacts_bucket, key, *share_bucket(registry.model_artifacts_bucket, workloads))
+    ensure_bucket(aws, registry.terraform_state_bucket, key)
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #ddef7521
 def make_workload(

@@ -16,6 +16,9 @@ import uuid
 import zipfile
 from pathlib import Path
 
+from fastcore.basics import patch
+from moto.awslambda.models import LambdaFunction
+
 from . import lambda_runtime
 from .container import Container, Exit, run_container, write_json
 from .images import carried
@@ -50,6 +53,26 @@ def zipped(
         for name, text in files.items():
             archive.writestr(name, text)
     return buffer.getvalue()
+
+# %% ../../nbs/sandbox/45_functions.ipynb #9e3b8c88
+@patch
+def __init__(self: LambdaFunction, account_id: str, spec: dict, *more: object, **named: object):
+    self._orig___init__(account_id, spec, *more, **named)
+    self.dead_letter_config = spec.get("DeadLetterConfig") or {}
+
+
+@patch
+def update_configuration(self: LambdaFunction, config_updates: dict) -> dict:
+    """Change what is given."""
+    self.dead_letter_config = config_updates.get("DeadLetterConfig", self.dead_letter_config)
+    return self._orig_update_configuration(config_updates)
+
+
+@patch
+def get_configuration(self: LambdaFunction, on_create: bool = False) -> dict:
+    """What the function is; with the ARN of the queue for events it could not handle."""
+    config = self._orig_get_configuration(on_create)
+    return config | {"DeadLetterConfig": self.dead_letter_config} if self.dead_letter_config.get("TargetArn") else config
 
 # %% ../../nbs/sandbox/45_functions.ipynb #78bbeb29
 def prepare(

@@ -379,7 +379,7 @@ def lambda_function(
     account: str,
     function_arn: str,  # Or the function's name
 ) -> dict:
-    """The function's zip, handler, role, environment, timeout (seconds), runtime, ARN and resource policies. Error: ResourceNotFoundException."""
+    """The function's zip, handler, role, environment, timeout (seconds), runtime, ARN, dead-letter queue and resource policies. Error: ResourceNotFoundException."""
     with self.lock:
         try:
             found = lambda_backends[account][_region_of(function_arn) or self.region].get_function(function_arn)
@@ -393,6 +393,7 @@ def lambda_function(
         "environment": dict(found.environment_vars),
         "timeout": int(found.timeout),
         "runtime": found.run_time,
+        "dead_letters": getattr(found, "dead_letter_config", {}).get("TargetArn"),  # Of events that could not be handled
         "policies": [{"Statement": list(found.policy.statements)}],
     }
 

@@ -108,7 +108,7 @@ data "aws_iam_policy_document" "dead_letters" {
   statement {
     sid       = "Rules"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.dead_letters.arn]
+    resources = ["arn:aws:sqs:${var.aws_region}:${var.account_id}:${local.queue_name}"]
 
     principals {
       type        = "Service"

@@ -3,6 +3,7 @@ locals {
   log_group     = "/aws/lambda/${local.function_name}"
   events        = "arn:aws:events:${var.aws_region}:${var.account_id}:rule"
   topic_arn     = "arn:aws:sns:${var.aws_region}:${var.account_id}:${var.topic_name}"
+  queue_name    = "${var.name}-dead-letters"
   rule_names    = { for name in keys(var.notices) : name => "${var.name}-${name}" }
 
   # Known before any rule exists: keys, queues and rules do not wait for each other in a circle, and the plan shows the texts.
@@ -77,14 +78,10 @@ resource "aws_sns_topic_subscription" "email" {
 # ----------------------------------------------------------------------------------------------------------------------
 
 resource "aws_sqs_queue" "dead_letters" {
-  name                      = "${var.name}-dead-letters"
+  name                      = local.queue_name
   kms_master_key_id         = aws_kms_key.alerts.arn
-  message_retention_seconds = 1209600 # 14 days, the most there is
-}
-
-resource "aws_sqs_queue_policy" "dead_letters" {
-  queue_url = aws_sqs_queue.dead_letters.url
-  policy    = data.aws_iam_policy_document.dead_letters.json
+  message_retention_seconds = 1209600                                        # 14 days, the most there is
+  policy                    = data.aws_iam_policy_document.dead_letters.json # Here, because the provider waits 25 s for each of queue and policy
 }
 
 # ----------------------------------------------------------------------------------------------------------------------
