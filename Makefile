@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-bench/.ready
 
 .PHONY: demo test lab bench clean
 .DEFAULT_GOAL := demo
@@ -18,13 +19,14 @@ lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start
 	@. .sandbox/env.sh && $(BIN)/jupyter lab --ip 127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) nbs
 
-bench: $(READY)
+bench: $(READY) $(PEERS)
 	@$(BIN)/python tests/bench_executor.py
 	@$(BIN)/python tests/bench_training.py
+	@$(BIN)/python tests/bench_data_quality.py
 
 clean:
 	@if [ -x $(BIN)/mammo-mlops ]; then $(BIN)/mammo-mlops sandbox stop; fi
-	rm -rf $(VENV) .sandbox reports build dist *.egg-info
+	rm -rf $(VENV) .venv-bench .sandbox reports build dist *.egg-info
 
 $(READY): requirements.lock settings.ini setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python: found {v.major}.{v.minor}; expected 3.11 or newer; nothing was installed. Try: make PYTHON=python3.12")'
@@ -32,4 +34,11 @@ $(READY): requirements.lock settings.ini setup.py
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --use-pep517 -e .
+	@touch $@
+
+# What `make bench` compares with; the project itself never sees it.
+$(PEERS): requirements-bench.lock
+	@echo "Installing what the benchmark compares with into .venv-bench"
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
 	@touch $@

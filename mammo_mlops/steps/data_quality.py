@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['SEPARATOR', 'PATTERNS', 'K', 'C', 'FEW', 'BUCKETS', 'MAX_DISTINCT', 'MAX_TEXTS', 'HASHES', 'NEGATIVE', 'LAST',
-           'PIECE', 'SPAN', 'TEXT', 'CHUNK_ROWS', 'POOL_BYTES', 'MONITORING', 'CORRECTION', 'FITS', 'NOT_DONE',
-           'type_counts', 'column_type', 'weighted', 'in_binary', 'sketch', 'buckets', 'Numbers', 'describe_numbers',
-           'merge_numbers', 'Column', 'describe_column', 'smallest_hashes', 'merge_columns', 'parse_format',
-           'Described', 'merge_described', 'describe_frame', 'number_codes', 'odd_minus', 'cell_codes', 'count_codes',
-           'counted_column', 'describe_block', 'describe_span', 'spans', 'column_names', 'read_csv_chunks',
-           'describe_csv', 'read_json_chunks', 'describe_json', 'mapper', 'describe', 'numerical_statistics',
-           'string_statistics', 'statistics', 'constraints', 'numeric_distance', 'categorical_distance', 'robust',
-           'settings_of', 'fitting_share', 'check_type', 'check_share', 'check_drift', 'known_column', 'drift_distance',
-           'Check', 'check_feature', 'check_columns', 'named_as', 'checks', 'violations', 'required', 'check_supported',
-           'read_baseline', 'QualityCheckFailed', 'failure', 'run', 'main']
+           'PIECE', 'SPAN', 'BYTE_ORDER_MARK', 'TEXT', 'CHUNK_ROWS', 'POOL_BYTES', 'MONITORING', 'CORRECTION', 'FITS',
+           'NOT_DONE', 'type_counts', 'column_type', 'weighted', 'in_binary', 'sketch', 'buckets', 'Numbers',
+           'describe_numbers', 'merge_numbers', 'Column', 'describe_column', 'smallest_hashes', 'merge_columns',
+           'parse_format', 'Described', 'merge_described', 'describe_frame', 'number_codes', 'odd_minus', 'cell_codes',
+           'count_codes', 'counted_column', 'describe_block', 'describe_span', 'spans', 'column_names',
+           'read_csv_chunks', 'describe_csv', 'read_json_chunks', 'describe_json', 'mapper', 'describe',
+           'numerical_statistics', 'string_statistics', 'statistics', 'constraints', 'numeric_distance',
+           'categorical_distance', 'robust', 'settings_of', 'fitting_share', 'check_type', 'check_share', 'check_drift',
+           'known_column', 'drift_distance', 'Check', 'check_feature', 'check_columns', 'named_as', 'checks',
+           'violations', 'required', 'check_supported', 'read_baseline', 'QualityCheckFailed', 'failure', 'run', 'main']
 
 # %% ../../nbs/23_data_quality.ipynb #c37d2dc4
 import io
@@ -380,8 +380,9 @@ def counted_column(
     texts = {str(value): count for value, count in zip(values.tolist(), weights.tolist())} if len(values) <= MAX_DISTINCT else {}
     return Column(numbers.count, missing, {**Column().types, "Integral": numbers.count}, numbers, texts)
 
-# %% ../../nbs/23_data_quality.ipynb #e38d034d
+# %% ../../nbs/23_data_quality.ipynb #b35d1d03
 SPAN = 2 << 20  # Bytes
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Means nothing where a file begins
 TEXT = {"dtype": str, "keep_default_na": False, "na_values": [""]}
 
 
@@ -414,12 +415,12 @@ def describe_span(
     with path.open("rb") as file:
         file.seek(start)
         block = file.read(stop - start)
-    if b'"' in block:
+    if b'"' in block or block.startswith(BYTE_ORDER_MARK):
         return None
     block = block.replace(b"\r\n", b"\n") if b"\r" in block else block
     return describe_block(block if block.endswith(b"\n") else block + b"\n", names, np.random.default_rng(start))
 
-# %% ../../nbs/23_data_quality.ipynb #4df61691
+# %% ../../nbs/23_data_quality.ipynb #ef10bc5f
 def spans(
     path: Path,
     start: int,  # Of the first row
@@ -441,7 +442,7 @@ def column_names(
     """Names, and where the rows begin; None where the first line does not say."""
     with path.open("rb") as file:
         line = file.readline(SPAN)
-        mark = 3 if line.startswith(b"\xef\xbb\xbf") else 0
+        mark = 3 if line.startswith(BYTE_ORDER_MARK) else 0
         rows = file.tell() if header else mark
     line = line[mark:]
     if not line.strip() or b'"' in line or b"\r" in line.rstrip(b"\r\n"):
