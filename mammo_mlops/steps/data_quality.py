@@ -69,7 +69,7 @@ def column_type(
         return "String"
     return "Fractional" if counts["Fractional"] else "Integral"
 
-# %% ../../nbs/23_data_quality.ipynb #3c6e9d02
+# %% ../../nbs/23_data_quality.ipynb #43ba1e3b
 K, C = 2048, 0.64  # Deequ's sketch size and shrinking factor
 FEW = 256  # Distinct values that are kept exactly
 
@@ -90,7 +90,7 @@ def in_binary(
     """Levels that hold the values exactly."""
     return [values[weights >> bit & 1 == 1] for bit in range(int(weights.max()).bit_length())]
 
-
+# %% ../../nbs/23_data_quality.ipynb #307692c5
 def sketch(
     values: np.ndarray,  # Distinct, in order
     weights: np.ndarray,  # How often each occurs
@@ -128,7 +128,7 @@ def buckets(
     counts = np.bincount(inside, weights, minlength=BUCKETS)
     return [{"lower_bound": edges[i], "upper_bound": edges[i + 1], "count": counts[i]} for i in range(BUCKETS)]
 
-# %% ../../nbs/23_data_quality.ipynb #412bc95d
+# %% ../../nbs/23_data_quality.ipynb #f2f39b73
 @dataclass(frozen=True)
 class Numbers:
     """Moments and sketch of a column's numbers."""
@@ -145,7 +145,7 @@ class Numbers:
         """As `weighted`."""
         return weighted(list(self.levels))
 
-
+# %% ../../nbs/23_data_quality.ipynb #382492cc
 def describe_numbers(
     values: np.ndarray,  # Distinct, in order; at least one
     weights: np.ndarray,  # How often each occurs
@@ -285,7 +285,7 @@ def describe_frame(
     """Its rows."""
     return Described(len(frame), {name: describe_column(frame[name], rng) for name in frame.columns})
 
-# %% ../../nbs/23_data_quality.ipynb #55e18682
+# %% ../../nbs/23_data_quality.ipynb #b69e87bd
 NEGATIVE = 10_000  # Added to the code of a negative number
 LAST = {np.dtype(np.uint8): 128, np.dtype(np.uint16): 1 << 15}  # Added to the code of a row's last cell
 
@@ -312,7 +312,7 @@ def number_codes(
             code[width:] += (run[1:] & minus[:-width]) * np.uint16(NEGATIVE)
     return code
 
-
+# %% ../../nbs/23_data_quality.ipynb #79c2e9f9
 def odd_minus(
     digit: np.ndarray,
     is_digit: np.ndarray,
@@ -450,7 +450,7 @@ def column_names(
     frame = pd.read_csv(io.BytesIO(line), header=0 if header else None, encoding_errors="replace", **TEXT)
     return (list(frame.columns) if header else [f"_c{index}" for index in range(frame.shape[1])]), rows
 
-# %% ../../nbs/23_data_quality.ipynb #fec39127
+# %% ../../nbs/23_data_quality.ipynb #70a8357a
 CHUNK_ROWS = 50_000
 
 
@@ -470,7 +470,7 @@ def read_csv_chunks(
     except pd.errors.ParserError as error:
         raise InvalidData(f"{path.name}: found lines of different length ({str(error).strip()}); expected one table; nothing was analyzed.") from None
 
-
+# %% ../../nbs/23_data_quality.ipynb #d2a7f6a5
 def describe_csv(
     path: Path,
     header: bool,
@@ -883,7 +883,7 @@ def check_supported(
     if fails == "Enabled" and not variables.get("baseline_constraints"):
         raise InvalidData("environment: found fail_on_violation=Enabled and no baseline_constraints; expected constraints to hold the data against; nothing was analyzed.")
 
-# %% ../../nbs/23_data_quality.ipynb #3e1133e0
+# %% ../../nbs/23_data_quality.ipynb #9de915df
 def read_baseline(
     variables: Mapping[str, str],
     name: str,  # baseline_constraints or baseline_statistics
@@ -900,7 +900,7 @@ def read_baseline(
         raise InvalidData(f"{name}: found no such JSON file at {path}; expected one with features; nothing was checked.") from None
     return content
 
-
+# %% ../../nbs/23_data_quality.ipynb #a67df427
 class QualityCheckFailed(InvalidData):
     """The data breaks its constraints, and the job is to fail then."""
 
@@ -912,7 +912,7 @@ def failure(
     named = ", ".join(f"{one['feature_name']} {one['constraint_check_type']}" for one in found)
     return f"Quality check failed. {len(found)} violations: {named}"
 
-
+# %% ../../nbs/23_data_quality.ipynb #9ad06845
 def run(
     ml: Path,  # /opt/ml
     variables: Mapping[str, str],  # The job's environment

@@ -67,7 +67,7 @@ def domain_threshold(
         return 1.0
     return (rows - most_by_chance(once, baseline.present - once, rows, false_alarms)) / rows
 
-# %% ../../nbs/29_small_batches.ipynb #251995bf
+# %% ../../nbs/29_small_batches.ipynb #22b473e2
 CHECKS = 3  # Of a feature: completeness, drift, and type or known texts
 OVERRIDES = ("monitoring_config_overrides", "monitoringConfigOverrides")
 
@@ -97,7 +97,7 @@ def with_own(
     drift = {**found.get("distribution_constraints", {}), **own.get("distribution_constraints", {})}
     return {**found, **own, **({"distribution_constraints": drift} if drift else {})}
 
-
+# %% ../../nbs/29_small_batches.ipynb #c4ebf772
 def tuned_feature(
     feature: Mapping[str, object],  # Of constraints.json
     baseline: Column,
@@ -131,7 +131,7 @@ def tune(
     drift.update(comparison_threshold=largest, categorical_comparison_threshold=largest)
     return {**baseline_constraints, "features": tuned, "monitoring_config": {**config, "distribution_constraints": drift}}
 
-# %% ../../nbs/29_small_batches.ipynb #43e01bd7
+# %% ../../nbs/29_small_batches.ipynb #33bd517b
 def read_features(
     path: Path,
 ) -> Dict[str, object]:
@@ -162,7 +162,7 @@ def run(
         print(f"{after['name']}: completeness {before.get('completeness', 0.0):.4f} -> {after['completeness']:.4f}, drift threshold {threshold:.4f}")
     return tuned
 
-
+# %% ../../nbs/29_small_batches.ipynb #885eeae7
 def main(
     argv: Optional[List[str]] = None,
 ) -> int:
