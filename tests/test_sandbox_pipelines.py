@@ -505,7 +505,7 @@ def refusal(call, **request):
 
 @pytest.mark.parametrize(("steps", "parameters", "problem"), [
     ([{"Name": "Odd", "Type": "Callback"}], [], "Step 'Odd': the step type 'Callback' is not supported here; supported are Condition, Fail, Lambda"),
-    ([{"Name": "Batch", "Type": "Transform", "Arguments": {}}], [], "Step 'Batch': the step type 'Transform' is not supported"),
+    ([{"Name": "Batch", "Type": "Transform", "Arguments": {}}], [], "Step 'Batch': Arguments.ModelName is missing; a step of type Transform needs it so"),
     ([fail("A", {"Get": "Steps.B.X"})], [], "Step 'A': the reference 'Steps.B.X' names nothing in this pipeline"),
     ([fail("A", {"Get": "Parameters.P"})], [], "Step 'A': the reference 'Parameters.P' names nothing in this pipeline"),
     ([fail("A", {"Get": "Execution.Name"})], [], "Step 'A': the reference 'Execution.Name' names nothing"),

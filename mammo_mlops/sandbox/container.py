@@ -29,7 +29,7 @@ from . import fork_server
 PRELOAD = (
     "numpy", "pandas", "scipy.stats", "sklearn.calibration", "sklearn.compose", "sklearn.ensemble", "sklearn.impute",
     "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline", "sklearn.preprocessing",
-    "xgboost", "boto3", "argparse", "csv", "joblib", "pickle", "tarfile",
+    "xgboost", "boto3", "argparse", "csv", "http.server", "joblib", "pickle", "tarfile",
 )
 TITLE_ROOM = " " * 4000  # Bytes of command line a forked job may show
 

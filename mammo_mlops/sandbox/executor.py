@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OVER', 'OPERATIONS', 'CACHE_KEYS', 'CACHE_STEP_KEYS', 'NOT_DONE', 'Pipeline', 'StepRecord', 'Execution', 'Executor',
-           'moment', 'may_start', 'recovered', 'startable', 'property_files', 'cache_key', 'trouble_of', 'delay',
-           'verdict', 'who', 'present', 'newest', 'step_summary']
+           'moment', 'may_start', 'setbacks', 'awaited', 'recovered', 'startable', 'property_files', 'cache_key',
+           'trouble_of', 'delay', 'verdict', 'who', 'present', 'newest', 'step_summary']
 
 # %% ../../nbs/sandbox/60_executor.ipynb #7c122bfb
 import json
@@ -26,11 +26,12 @@ from .container import Launcher, has_mounts
 from .definition import Definition, Scope, Step, parameter_values, parse_definition, period_seconds, resolve
 from .functions import run_function
 from .images import CARRIED, carried
-from .jobs import TROUBLE, Jobs, job_name, job_operations, paged
+from .jobs import KINDS, TROUBLE, Jobs, Operation, job_name, job_operations, paged
 from .model_registry import ModelRegistry, validate
 from .policy import AwsError, Principal
 from .steps import STEP_CLASSES, Place, StepFailed, StepRun, StepStopped
 from .store import Store
+from .transform import TRANSFORM
 
 # %% ../../nbs/sandbox/60_executor.ipynb #307fce78
 OVER = ("Succeeded", "Failed", "Stopped")
@@ -118,12 +119,14 @@ class Executor:
     ):
         self.store, self.registry = store, registry
         folder.mkdir(parents=True, exist_ok=True)
-        self.jobs = Jobs(store, Launcher(), folder.resolve(), endpoint_url, (hidden or folder).resolve())
+        kinds = KINDS | {"Transform": TRANSFORM}
+        self.jobs = Jobs(store, Launcher(), folder.resolve(), endpoint_url, (hidden or folder).resolve(), kinds, registry.served)
         self.pipelines: dict[str, Pipeline] = {}  # By ARN
         self.executions: dict[str, Execution] = {}  # By ARN
         self.answers: dict[tuple, dict] = {}  # By account, operation and ClientRequestToken
         self.lock = threading.RLock()
-        self.operations = {name: partial(self._handle, name) for name in OPERATIONS} | job_operations(self.jobs)
+        own = {name: partial(self._handle, name) for name in OPERATIONS}
+        self.operations = own | {name: partial(self._checked, name, job) for name, job in job_operations(self.jobs).items()}
         registry.taggable["pipeline"] = lambda arn: arn in self.pipelines
         threading.Thread(target=self._warm, daemon=True).start()
 
@@ -135,6 +138,10 @@ class Executor:
     def _handle(self, operation: str, principal: Principal, request: dict) -> dict:
         validate(operation, request)
         return getattr(self, xform_name(operation))(principal, request)
+
+    def _checked(self, operation: str, call: Operation, principal: Principal, request: dict) -> dict:
+        validate(operation, request)
+        return call(principal, request)
 
     def close(self) -> None:
         """End every job's process."""
@@ -286,27 +293,39 @@ def may_start(
     return True
 
 
+def setbacks(
+    execution: Execution,
+) -> list[StepRecord]:
+    """Steps that ended otherwise than they should."""
+    return [record for record in execution.steps.values() if record.status in ("Failed", "Stopped")]
+
+
+def awaited(
+    execution: Execution,
+    setback: StepRecord,
+) -> list[Step]:
+    """The steps that wait for just this end."""
+    return [step for step in execution.definition.steps.values() if setback.status in step.needs.get(setback.step.name, ())]
+
+
 def recovered(
     execution: Execution,
-    failed: StepRecord,
+    setback: StepRecord,
 ) -> bool:
-    """Whether a step that waited for this failure succeeded."""
-    name = failed.step.name
-    waiting = (record for record in execution.steps.values() if "Failed" in record.step.needs.get(name, ()))
-    return any(record.status == "Succeeded" for record in waiting)
+    """Whether a step that waited for this end succeeded."""
+    records = (execution.steps.get(step.name) for step in awaited(execution, setback))
+    return any(record and record.status == "Succeeded" for record in records)
 
 
 def startable(
     execution: Execution,
 ) -> list[Step]:
-    """Steps to start now. After a failure only those that wait for one, and what follows from them."""
+    """Steps to start now; none after a failure for which no step waits."""
     if execution.stopping.is_set():
         return []
     running = [record for record in execution.steps.values() if record.status not in OVER]
     room = execution.parallelism.get("MaxParallelExecutionSteps", len(execution.definition.steps)) - len(running)
-    failed = any(record.status == "Failed" for record in execution.steps.values())
-    waits = any("Failed" in statuses for step in execution.definition.steps.values() for statuses in step.needs.values())
-    if failed and not waits:
+    if not all(awaited(execution, record) for record in setbacks(execution)):
         return []
     ready = [step for name, step in execution.definition.steps.items() if name not in execution.steps and may_start(execution, step)]
     return ready[: max(0, room)]
@@ -349,6 +368,7 @@ def scope(
 CACHE_KEYS = {
     "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
     "Training": ("AlgorithmSpecification", "CheckpointConfig", "DebugHookConfig", "Environment", "HyperParameters", "InputDataConfig"),
+    "Transform": ("DataProcessing", "Environment", "ModelName", "TransformInput"),
     "QualityCheck": ("AppSpecification", "Environment", "ProcessingInputs", "ProcessingResources", "RoleArn"),
 }  # Of the arguments
 CACHE_STEP_KEYS = (
@@ -518,11 +538,11 @@ def verdict(
     execution: Execution,
 ) -> tuple[str, str]:
     """How an execution without running steps ended: status and FailureReason."""
-    failed = [record for record in execution.steps.values() if record.status == "Failed"]
+    ended = setbacks(execution)
     if execution.stopping.is_set():
         return "Stopped", ""
-    if all(recovered(execution, record) for record in failed):
-        return ("CompletedWithFailures" if failed else "Succeeded"), ""
+    if all(recovered(execution, record) for record in ended):
+        return ("CompletedWithFailures" if ended else "Succeeded"), ""
     return "Failed", "Step failure: One or multiple steps failed."
 
 # %% ../../nbs/sandbox/60_executor.ipynb #e8ebe03f

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PATTERNS', 'KNOWN', 'CARRIED', 'PACKAGE', 'UnknownImage', 'Image', 'find_image', 'carried', 'processing_command',
-           'training_command', 'image_files']
+           'training_command', 'serving_command', 'image_files']
 
 # %% ../../nbs/sandbox/30_images.ipynb #343085c7
 import re
@@ -117,6 +117,16 @@ def training_command(
     if image.name != "xgboost":
         raise UnknownImage(f"The stand-in for {uri!r} has no algorithm of its own for training; give a ContainerEntrypoint.")
     return ["python3", str(PACKAGE / "sandbox/xgboost_algorithm.py"), image.version]
+
+
+def serving_command(
+    image: Image,
+    uri: str,  # Of the image
+) -> list[str]:
+    """What serves a model. Error: UnknownImage when the image has no server here."""
+    if image.name != "xgboost":
+        raise UnknownImage(f"The stand-in for {uri!r} serves no models; the one that does is sagemaker-xgboost:<version>.")
+    return ["python3", str(PACKAGE / "sandbox/xgboost_serving.py"), "serve"]
 
 # %% ../../nbs/sandbox/30_images.ipynb #e4dfd704
 def image_files(

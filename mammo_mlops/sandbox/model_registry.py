@@ -587,6 +587,33 @@ def delete_model(self: ModelRegistry, principal: Principal, request: dict) -> No
     del self.models[principal.account, model["ModelName"]]
     self.tags.pop(model["ModelArn"], None)
 
+
+@patch
+def served(
+    self: ModelRegistry,
+    account: str,
+    name: str,
+) -> dict | None:
+    """A model's ExecutionRoleArn and Containers; a version in place of a container gives way to its own. None without such a model."""
+    model = self.models.get((account, name))
+    if not model:
+        return None
+    given = model.get("Containers") or [model["PrimaryContainer"]]
+    return {"ExecutionRoleArn": model["ExecutionRoleArn"], "Containers": [inner for container in given for inner in self._containers(account, container)]}
+
+
+@patch
+def _containers(self: ModelRegistry, account: str, container: dict) -> list[dict]:
+    if "ModelPackageName" not in container:
+        return [container]
+    owner, _, path = parse_arn(container["ModelPackageName"], account, self.store.region)
+    group_name, _, number = path.partition("/")
+    group = self.groups.get((owner, group_name))
+    if not group or int(number) not in group.versions:
+        raise AwsError("ValidationException", f"ModelPackage {container['ModelPackageName']} does not exist.")
+    own = container.get("Environment", {})
+    return [{**inner, "Environment": inner.get("Environment", {}) | own} for inner in group.versions[int(number)]["InferenceSpecification"]["Containers"]]
+
 # %% ../../nbs/sandbox/50_model_registry.ipynb #50d5cf49
 @patch
 def _tagged(self: ModelRegistry, principal: Principal, arn: str, operation: str) -> list[dict]:

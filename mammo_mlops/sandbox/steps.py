@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed', 'StepStopped', 'Place', 'StepRun', 'Condition',
-           'Fail', 'JobStep', 'check_job', 'Processing', 'Training', 'previous_baseline', 'with_baseline',
+           'Fail', 'JobStep', 'check_job', 'Processing', 'Training', 'Transform', 'previous_baseline', 'with_baseline',
            'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
 
 # %% ../../nbs/sandbox/55_steps.ipynb #356770b2
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .definition import Step, holds
 from .functions import run_function
 from .jobs import Job, Jobs, describe_job, run_job
-from .model_registry import ModelRegistry
+from .model_registry import ModelRegistry, validate
 from .policy import AwsError, Principal
 
 # %% ../../nbs/sandbox/55_steps.ipynb #9cc37ad5
@@ -108,16 +108,23 @@ class JobStep(StepRun):
         self.metadata = {f"{self.kind}Job": {"Arn": self.job.arn}}
         try:
             place.jobs.store.authorize(place.principal, f"sagemaker:Create{self.kind}Job", self.job.arn)
-            place.jobs.store.pass_role(place.principal, request["RoleArn"])
+            self.admit(request)
         except AwsError as error:
             place.jobs.known.pop(self.job.arn)
             raise StepFailed(f"ClientError: Failed to invoke sagemaker:Create{self.kind}Job. Error Details: {error.message}") from None
         if self.stopped:
             self.job.stop()
         run_job(place.jobs, self.job)
-        self.properties = describe_job(self.job)
+        self.properties = describe_job(place.jobs, self.job)
         check_job(self.job)
         return self.job
+
+    def admit(
+        self,
+        request: dict,
+    ) -> None:
+        """Refuse what the service would. Error: AwsError."""
+        self.place.jobs.kinds[self.kind].admit(self.place.jobs, self.place.principal, request)
 
     def stop(self) -> None:
         """Stop the job."""
@@ -146,6 +153,20 @@ class Training(JobStep):
     """A training job."""
 
     kind = "Training"
+
+
+class Transform(JobStep):
+    """A batch transform job."""
+
+    kind = "Transform"
+
+    def admit(
+        self,
+        request: dict,
+    ) -> None:
+        """Refuse also what has not the shape of a request. Error: AwsError."""
+        validate("CreateTransformJob", {"TransformJobName": self.name, **request})
+        super().admit(request)
 
 # %% ../../nbs/sandbox/55_steps.ipynb #27011203
 PARTS = ("Statistics", "Constraints")
@@ -289,4 +310,4 @@ def outputs_in(
     return values
 
 # %% ../../nbs/sandbox/55_steps.ipynb #76539fd3
-STEP_CLASSES = {kind.__name__: kind for kind in (Condition, Fail, Lambda, Model, Processing, QualityCheck, RegisterModel, Training)}
+STEP_CLASSES = {kind.__name__: kind for kind in (Condition, Fail, Lambda, Model, Processing, QualityCheck, RegisterModel, Training, Transform)}
