@@ -167,7 +167,7 @@ def execution_rights(
         keys(env.account_id, env.registry.account_id),
         versions(env.registry, f"{READ_VERSIONS} sagemaker:CreateModelPackage sagemaker:CreateModel"),
         allow(f"{actions} sagemaker:CreateModel sagemaker:DescribeModel sagemaker:DeleteModel sagemaker:AddTags sagemaker:ListTags", f"arn:aws:sagemaker:{account}:*"),
-        allow("lambda:InvokeFunction", f"arn:aws:lambda:{account}:function:*"),
+        allow("lambda:InvokeFunction", f"arn:aws:lambda:{account}:function:{env.model_name}-*"),
         allow("iam:PassRole", *roles, Condition={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
         allow("logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents logs:DescribeLogStreams", f"arn:aws:logs:{account}:log-group:/aws/sagemaker/*"),
     ]
@@ -176,15 +176,15 @@ def execution_rights(
 def lambda_rights(
     env: Environment,
 ) -> list[dict]:
-    """What the Lambda functions inside the pipelines may do."""
+    """What the Lambda functions that the pipelines' steps call may do; what notices need, Terraform adds."""
     account = f"{env.aws_region}:{env.account_id}"
     return [
         versions(env.registry, READ_VERSIONS),
-        allow("sagemaker:ListPipelineExecutions sagemaker:DescribePipelineExecution sagemaker:ListPipelineExecutionSteps", f"arn:aws:sagemaker:{account}:pipeline/*"),
+        allow("sagemaker:DescribePipelineExecution", f"arn:aws:sagemaker:{account}:pipeline/{env.train_pipeline.name.lower()}/execution/*"),
         objects(env.default_bucket, "s3:GetObject s3:ListBucket"),
-        objects(env.model_artifacts_bucket, "s3:GetObject s3:ListBucket"),
-        keys(env.account_id, env.registry.account_id),
-        allow("logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents", f"arn:aws:logs:{account}:log-group:/aws/lambda/*"),
+        allow("s3:PutObject", f"arn:aws:s3:::{env.default_bucket}/{env.model_name}/claims/*"),
+        keys(env.account_id),
+        allow("logs:CreateLogGroup logs:CreateLogStream logs:PutLogEvents", f"arn:aws:logs:{account}:log-group:/aws/lambda/{env.model_name}-*"),
     ]
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #86867fe0
@@ -194,7 +194,7 @@ def terraform_rights(
 ) -> list[dict]:
     """What applying Terraform takes: its state, and the resources it makes."""
     place, iam = f"{account.aws_region}:{account.account_id}", f"arn:aws:iam::{account.account_id}:role"
-    actions = "iam:GetRole iam:CreateRole iam:DeleteRole iam:UpdateRole iam:UpdateAssumeRolePolicy iam:TagRole iam:UntagRole iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole iam:GetRolePolicy iam:PutRolePolicy iam:DeleteRolePolicy iam:PassRole"
+    actions = "iam:GetRole iam:CreateRole iam:DeleteRole iam:UpdateRole iam:UpdateAssumeRolePolicy iam:TagRole iam:UntagRole iam:ListRolePolicies iam:ListAttachedRolePolicies iam:ListInstanceProfilesForRole iam:GetRolePolicy iam:PutRolePolicy iam:DeleteRolePolicy"
     return [
         objects(account.terraform_state_bucket, "s3:GetObject s3:PutObject s3:DeleteObject s3:ListBucket"),
         allow("events:*", f"arn:aws:events:{place}:rule/*"),
@@ -205,6 +205,8 @@ def terraform_rights(
         allow("logs:DescribeLogGroups kms:CreateKey kms:ListAliases", "*"),
         allow("kms:*Alias kms:*KeyPolicy kms:*KeyRotation* kms:DescribeKey kms:ScheduleKeyDeletion kms:TagResource kms:UntagResource kms:ListResourceTags", f"arn:aws:kms:{place}:*"),
         allow(actions, f"{iam}/{name}-events-*", account.lambda_role),
+        allow("iam:PassRole", f"{iam}/{name}-events-*", Condition={"StringEquals": {"iam:PassedToService": "events.amazonaws.com"}}),
+        allow("iam:PassRole", account.lambda_role, Condition={"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}),
     ]
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #1b8b44f7
@@ -224,7 +226,7 @@ def jenkins_rights(
         objects(env.model_artifacts_bucket, "s3:GetObject s3:ListBucket"),
         keys(env.account_id, env.registry.account_id),
         versions(env.registry, READ_VERSIONS),
-        allow("iam:PassRole", env.train_pipeline.role_arn, env.inference_pipeline.role_arn, env.lambda_role),
+        allow("iam:PassRole", env.train_pipeline.role_arn, env.inference_pipeline.role_arn, Condition={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
         allow("logs:GetLogEvents logs:FilterLogEvents logs:DescribeLogStreams logs:DescribeLogGroups", f"arn:aws:logs:{account}:*"),
         *terraform_rights(env.workload, env.model_name),
     ]
