@@ -23,7 +23,7 @@ bench: $(READY)
 	@$(BIN)/python tests/bench_training.py
 
 clean:
-	@if [ -x $(BIN)/mammo-mlops ]; then $(BIN)/mammo-mlops sandbox stop; fi
+	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done
 	rm -rf $(VENV) .sandbox reports build dist *.egg-info
 
 $(READY): requirements.lock settings.ini setup.py

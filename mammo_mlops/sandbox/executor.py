@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OVER', 'OPERATIONS', 'CACHE_KEYS', 'CACHE_STEP_KEYS', 'NOT_DONE', 'Pipeline', 'StepRecord', 'Execution', 'Executor',
-           'moment', 'may_start', 'recovered', 'startable', 'property_files', 'cache_key', 'trouble_of', 'delay',
-           'verdict', 'who', 'present', 'newest', 'step_summary']
+           'moment', 'may_start', 'recovered', 'startable', 'follows_failure', 'property_files', 'cache_key',
+           'trouble_of', 'delay', 'verdict', 'who', 'present', 'newest', 'step_summary']
 
 # %% ../../nbs/sandbox/60_executor.ipynb #7c122bfb
 import json
@@ -26,7 +26,7 @@ from .container import Launcher, has_mounts
 from .definition import Definition, Scope, Step, parameter_values, parse_definition, period_seconds, resolve
 from .functions import run_function
 from .images import CARRIED, carried
-from .jobs import TROUBLE, Jobs, job_name, job_operations, paged
+from .jobs import TROUBLE, Jobs, Operation, job_name, job_operations, paged
 from .model_registry import ModelRegistry, validate
 from .policy import AwsError, Principal
 from .steps import STEP_CLASSES, Place, StepFailed, StepRun, StepStopped
@@ -123,7 +123,8 @@ class Executor:
         self.executions: dict[str, Execution] = {}  # By ARN
         self.answers: dict[tuple, dict] = {}  # By account, operation and ClientRequestToken
         self.lock = threading.RLock()
-        self.operations = {name: partial(self._handle, name) for name in OPERATIONS} | job_operations(self.jobs)
+        own = {name: getattr(self, xform_name(name)) for name in OPERATIONS} | job_operations(self.jobs)
+        self.operations = {name: partial(self._handle, name, handler) for name, handler in own.items()}
         registry.taggable["pipeline"] = lambda arn: arn in self.pipelines
         threading.Thread(target=self._warm, daemon=True).start()
 
@@ -132,9 +133,9 @@ class Executor:
         for name in CARRIED:
             carried(name)
 
-    def _handle(self, operation: str, principal: Principal, request: dict) -> dict:
+    def _handle(self, operation: str, handler: Operation, principal: Principal, request: dict) -> dict:
         validate(operation, request)
-        return getattr(self, xform_name(operation))(principal, request)
+        return handler(principal, request)
 
     def close(self) -> None:
         """End every job's process."""
@@ -295,7 +296,7 @@ def recovered(
     waiting = (record for record in execution.steps.values() if "Failed" in record.step.needs.get(name, ()))
     return any(record.status == "Succeeded" for record in waiting)
 
-
+# %% ../../nbs/sandbox/60_executor.ipynb #221553c8
 def startable(
     execution: Execution,
 ) -> list[Step]:
@@ -305,11 +306,18 @@ def startable(
     running = [record for record in execution.steps.values() if record.status not in OVER]
     room = execution.parallelism.get("MaxParallelExecutionSteps", len(execution.definition.steps)) - len(running)
     failed = any(record.status == "Failed" for record in execution.steps.values())
-    waits = any("Failed" in statuses for step in execution.definition.steps.values() for statuses in step.needs.values())
-    if failed and not waits:
-        return []
     ready = [step for name, step in execution.definition.steps.items() if name not in execution.steps and may_start(execution, step)]
-    return ready[: max(0, room)]
+    return [step for step in ready if not failed or follows_failure(execution, step)][: max(0, room)]
+
+
+def follows_failure(
+    execution: Execution,
+    step: Step,
+) -> bool:
+    """Whether the step waits for a step that failed, or follows from one that does."""
+    before = {*step.needs, *([step.condition] if step.condition else [])}
+    here = any(execution.steps[name].status == "Failed" for name in before if name in execution.steps)
+    return here or any(follows_failure(execution, execution.definition.steps[name]) for name in before)
 
 # %% ../../nbs/sandbox/60_executor.ipynb #08a1485a
 def property_files(
@@ -509,7 +517,7 @@ def run(
             while any(record.status not in OVER for record in execution.steps.values()):
                 execution.changed.wait()
                 self.start_steps(execution)
-        self.turn(execution, *verdict(execution))
+            self.turn(execution, *verdict(execution))
     except Exception as error:
         self.turn(execution, "Failed", f"Internal failure: {type(error).__name__}: {error}")
 
@@ -708,8 +716,9 @@ def new_execution(
     """An execution that has not begun. Error: ValidationException for its parameters."""
     given, now = request.get("PipelineParameters") or [], self.store.now()
     number = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
-    values = parameter_values(pipeline.definition.parameters, given)
-    execution = Execution(number, pipeline, pipeline.definition, request.get("RoleArn", pipeline.role_arn), values, given, now, principal, now)
+    definition = pipeline.definition  # read once: an update may come between
+    values = parameter_values(definition.parameters, given)
+    execution = Execution(number, pipeline, definition, request.get("RoleArn", pipeline.role_arn), values, given, now, principal, now)
     execution.parallelism = request.get("ParallelismConfiguration") or pipeline.parallelism
     execution.display_name = request.get("PipelineExecutionDisplayName") or f"execution-{int(now.timestamp() * 1000)}"
     execution.description = request.get("PipelineExecutionDescription", "")

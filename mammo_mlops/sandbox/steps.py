@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed', 'StepStopped', 'Place', 'StepRun', 'Condition',
-           'Fail', 'JobStep', 'check_job', 'Processing', 'Training', 'previous_baseline', 'with_baseline',
-           'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
+           'Fail', 'JobStep', 'check_request', 'check_job', 'Processing', 'Training', 'previous_baseline',
+           'with_baseline', 'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
 
 # %% ../../nbs/sandbox/55_steps.ipynb #356770b2
 import json
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .definition import Step, holds
 from .functions import run_function
 from .jobs import Job, Jobs, describe_job, run_job
-from .model_registry import ModelRegistry
+from .model_registry import ModelRegistry, validate
 from .policy import AwsError, Principal
 
 # %% ../../nbs/sandbox/55_steps.ipynb #9cc37ad5
@@ -105,19 +105,20 @@ class JobStep(StepRun):
         """Create the job, run it, and fail when it does."""
         place = self.place
         self.job = place.jobs.new(self.kind, place.account, self.name, request, place.region)
-        self.metadata = {f"{self.kind}Job": {"Arn": self.job.arn}}
-        try:
-            place.jobs.store.authorize(place.principal, f"sagemaker:Create{self.kind}Job", self.job.arn)
-            place.jobs.store.pass_role(place.principal, request["RoleArn"])
-        except AwsError as error:
-            place.jobs.known.pop(self.job.arn)
-            raise StepFailed(f"ClientError: Failed to invoke sagemaker:Create{self.kind}Job. Error Details: {error.message}") from None
+        self.metadata = self.metadata_of(self.job)
+        check_request(place, self.job)
         if self.stopped:
             self.job.stop()
         run_job(place.jobs, self.job)
         self.properties = describe_job(self.job)
         check_job(self.job)
         return self.job
+
+
+
+    def metadata_of(self, job: Job) -> dict:
+        """How ListPipelineExecutionSteps shows the job."""
+        return {f"{self.kind}Job": {"Arn": job.arn}}
 
     def stop(self) -> None:
         """Stop the job."""
@@ -126,6 +127,21 @@ class JobStep(StepRun):
             self.job.stop()
 
 # %% ../../nbs/sandbox/55_steps.ipynb #ce32d479
+def check_request(
+    place: Place,
+    job: Job,  # Just made
+) -> None:
+    """Refuse what CreateProcessingJob or its like would refuse. Error: StepFailed."""
+    operation = f"Create{job.kind}Job"
+    try:
+        validate(operation, {f"{job.kind}JobName": job.name, **job.request})
+        place.jobs.store.authorize(place.principal, f"sagemaker:{operation}", job.arn)
+        place.jobs.store.pass_role(place.principal, job.request["RoleArn"])
+    except AwsError as error:
+        place.jobs.known.pop(job.arn)
+        raise StepFailed(f"ClientError: Failed to invoke sagemaker:{operation}. Error Details: {error.message}") from None
+
+
 def check_job(
     job: Job,
 ) -> None:
@@ -187,7 +203,7 @@ NO_BASELINE = (
     "Set SkipCheck and RegisterNewBaseline to true for the first run."
 )
 
-
+# %% ../../nbs/sandbox/55_steps.ipynb #d00c5e56
 class QualityCheck(JobStep):
     """The analyzer's job, and the verdict on what it found."""
 
@@ -200,15 +216,19 @@ class QualityCheck(JobStep):
         job = self.run_job(self.arguments if skip else with_baseline(self.arguments, previous))
         folder = job.request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"].rstrip("/")
         calculated = {part: f"{folder}/{part.lower()}.json" for part in PARTS}
-        self._show(job, calculated, calculated if register else previous)
+        self._show(calculated, calculated if register else previous)
         if not skip:
             self._judge(f"{folder}/constraint_violations.json")
 
-    def _show(self, job: Job, calculated: dict[str, str], used: dict[str, str]) -> None:
-        uris = {f"CalculatedBaseline{part}": uri for part, uri in calculated.items()} | {f"BaselineUsedForDriftCheck{part}": uri for part, uri in used.items()}
+    def metadata_of(self, job: Job) -> dict:
+        """What is asked, before there is an answer."""
         own = {key: self.raw[key] for key in ("CheckType", "SkipCheck", "RegisterNewBaseline", "ModelPackageGroupName") if self.raw.get(key) is not None}
+        return {"QualityCheck": {**own, "CheckJobArn": job.arn}}
+
+    def _show(self, calculated: dict[str, str], used: dict[str, str]) -> None:
+        uris = {f"CalculatedBaseline{part}": uri for part, uri in calculated.items()} | {f"BaselineUsedForDriftCheck{part}": uri for part, uri in used.items()}
         self.properties |= uris
-        self.metadata = {"QualityCheck": {**own, "CheckJobArn": job.arn, **uris}}
+        self.metadata["QualityCheck"] |= uris
 
     def _judge(self, report: str) -> None:
         store = self.place.jobs.store
