@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OVER', 'OPERATIONS', 'CACHE_KEYS', 'CACHE_STEP_KEYS', 'NOT_DONE', 'Pipeline', 'StepRecord', 'Execution', 'Executor',
            'moment', 'may_start', 'recovered', 'startable', 'follows_failure', 'property_files', 'cache_key',
-           'trouble_of', 'delay', 'verdict', 'who', 'present', 'newest', 'step_summary']
+           'trouble_of', 'delay', 'verdict', 'who', 'newest', 'step_summary']
 
 # %% ../../nbs/sandbox/60_executor.ipynb #7c122bfb
 import json
@@ -26,7 +26,7 @@ from .container import Launcher, has_mounts
 from .definition import Definition, Scope, Step, parameter_values, parse_definition, period_seconds, resolve
 from .functions import run_function
 from .images import CARRIED, carried
-from .jobs import TROUBLE, Jobs, Operation, job_name, job_operations, paged
+from .jobs import TROUBLE, Jobs, Operation, job_name, job_operations, paged, present
 from .model_registry import ModelRegistry, validate
 from .policy import AwsError, Principal
 from .steps import STEP_CLASSES, Place, StepFailed, StepRun, StepStopped
@@ -625,11 +625,7 @@ def who(
     return {"IamIdentity": {"Arn": principal.arn, "PrincipalId": principal.arn.rpartition("/")[2]}}
 
 
-def present(
-    answer: dict,
-) -> dict:
-    """The answer without what it does not have."""
-    return {key: value for key, value in answer.items() if value not in (None, "", {})}
+
 
 
 @patch

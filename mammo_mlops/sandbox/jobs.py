@@ -538,7 +538,7 @@ def present(
     answer: dict,
 ) -> dict:
     """The answer without what it does not have."""
-    return {key: value for key, value in answer.items() if value not in (None, "")}
+    return {key: value for key, value in answer.items() if value not in (None, "", {})}
 
 
 def describe_processing(
