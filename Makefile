@@ -25,7 +25,7 @@ bench: $(READY) $(PEERS)
 	@$(BIN)/python tests/bench_data_quality.py
 
 clean:
-	@if [ -x $(BIN)/mammo-mlops ]; then $(BIN)/mammo-mlops sandbox stop; fi
+	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done
 	rm -rf $(VENV) .venv-bench .sandbox reports build dist *.egg-info
 
 $(READY): requirements.lock settings.ini setup.py

@@ -81,9 +81,13 @@ def find_raw_data(
     if project.is_file():
         return RawData(project.read_bytes(), f"data/{RAW_NAME}")
     if (content := download_uci()) is not None:
+        found = RawData(content, "UCI repository, data set 161")
+        found.frame  # validated before it is kept
         project.parent.mkdir(exist_ok=True)
-        project.write_bytes(content)
-        return RawData(content, "UCI repository, data set 161")
+        draft = project.with_suffix(".new")
+        draft.write_bytes(content)
+        draft.replace(project)
+        return found
     return packaged_data()
 
 # %% ../nbs/10_data_split.ipynb #f7b498f7

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['acting_as', 'Story', 'DemoFailed', 'make_accounts', 'refused_approval', 'run_as', 'newest_version', 'tell',
-           'story_table', 'runs_table', 'write_demo_report', 'demo']
+           'story_table', 'runs_table', 'seen_by_dev', 'demo_verdict', 'write_demo_report', 'demo']
 
 # %% ../nbs/90_demo.ipynb #f5e25a4a
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .environment import account_session, load_environments
-from .registry import decide, ensure_package_group, list_versions, newest_waiting
+from .registry import DECISIONS, decide, ensure_package_group, list_versions, newest_waiting
 from .report import Link, Table, index_page, point_latest, report_folder, write_text
-from .run import Run, account_ids, look, project, run_notebooks, steps_table, summary, verdict, waiting
+from .run import Run, Seen, account_ids, look, project, run_notebooks, steps_table, summary, verdict, waiting
 from .sandbox import accounts, server
 from .step_code import git_commit
 
@@ -52,6 +53,7 @@ class Story:
 
     show: Callable[[str], None]
     stages: list[tuple[str, str, str, float]] = field(default_factory=list)  # Time, stage, what came of it, seconds
+    runs: list[Run] = field(default_factory=list)  # Of notebooks
 
     @contextmanager
     def stage(self, title: str) -> Iterator[list[str]]:
@@ -99,19 +101,18 @@ def refused_approval(
 
 # %% ../nbs/90_demo.ipynb #f7b8e17a
 def run_as(
+    story: Story,
     profile: str,
     environ: dict[str, str],  # Of the sandbox's clients
     environment: str,  # Whose notebooks to run
-    only: list[str],  # Numbers; empty takes all
     given: dict[str, str],  # Parameters
-    show: Callable[[str], None],
-) -> Run:
-    """Run notebooks as somebody; a failed run ends the demo with its report."""
+) -> None:
+    """Run notebooks as somebody; a failed run ends the story."""
     with acting_as(profile, environ):
-        run = run_notebooks(environment, only, given, show)
+        run = run_notebooks(environment, [], given, story.show)
+    story.runs.append(run)
     if not run.ok:
         raise DemoFailed(f"{verdict(run)} Report: {run.folder / 'index.html'}")
-    return run
 
 # %% ../nbs/90_demo.ipynb #1d1a21d2
 def newest_version(
@@ -120,28 +121,29 @@ def newest_version(
     """The newest version in a sentence, as dev sees it."""
     with acting_as("dev", environ):
         version = look("dev").versions[0]
-    decided = f" by {version.metadata['decided_by'].split(':')[-1]}: {version.metadata['decision_reason']}" if "decided_by" in version.metadata else ""
+    decided = f" by {version.modified_by.split(':')[-1]}: {version.metadata['decision_reason']}" if version.approval_status in DECISIONS else ""
     return f"Version {version.version}, AUC {version.auc_text}, is {version.approval_status}{decided}"
 
 
 def tell(
     story: Story,
     folder: Path,  # The sandbox's
-) -> list[Run]:
-    """The stages, in order; the runs they made."""
+) -> None:
+    """The stages, in order."""
+    with story.stage("Sandbox: AWS on 127.0.0.1") as results:
+        results.append(f"http://127.0.0.1:{server.start(0, folder)['port']}")
     environ = server.environ(folder)
     with story.stage("Accounts: keys, buckets, roles, registry") as results:
         results.append(make_accounts(folder))
     with story.stage("Dev: split data, look at it, train, register") as results:
-        trained = run_as("dev", environ, "dev", [], {}, story.show)
+        run_as(story, "dev", environ, "dev", {})
         results.append(newest_version(environ))
     with story.stage("Dev tries to approve its own model") as results:
         results.append(refused_approval(environ))
     with story.stage("Registry: the approver approves") as results:
         given = {"decision": "Approved", "reason": "AUC and its interval are above the gate"}
-        approved = run_as("approver", environ, "registry", [], given, story.show)
+        run_as(story, "approver", environ, "registry", given)
         results.append(newest_version(environ))
-    return [trained, approved]
 
 # %% ../nbs/90_demo.ipynb #6608feed
 def story_table(
@@ -163,47 +165,69 @@ def runs_table(
     return Table("Reports", ("notebook", "account", "result", "took"), rows)
 
 # %% ../nbs/90_demo.ipynb #34e71027
+def seen_by_dev(
+    sandbox: Path,  # Its folder
+) -> Seen:
+    """What the accounts hold; nothing where the sandbox does not answer."""
+    try:
+        with acting_as("dev", server.environ(sandbox)):
+            return look("dev")
+    except (server.SandboxError, BotoCoreError, ClientError):
+        return Seen({}, [], [])
+
+
+def demo_verdict(
+    seen: Seen,
+    failed: str,  # Why the story ended early; empty when it did not
+) -> str:
+    """How the story ended, in a sentence."""
+    if failed or not seen.versions:
+        return f"The story ended early. {failed}"
+    newest = seen.versions[0]
+    return f"Version {newest.version} is {newest.approval_status}: AUC {newest.auc_text}."
+
+# %% ../nbs/90_demo.ipynb #64d8ba7b
 def write_demo_report(
     story: Story,
-    runs: list[Run],
-    environ: dict[str, str],  # Of the sandbox's clients
+    seen: Seen,
     folder: Path,
-    started: float,  # Of time.monotonic
+    failed: str,  # As in `demo_verdict`
+    seconds: float,
 ) -> None:
-    """The page and the summary of the whole demo."""
-    with acting_as("dev", environ):
-        seen = look("dev")
-    reports = [str(path.relative_to(project() / "reports")) for path in (folder / "index.html", *(run.folder / "index.html" for run in runs))]
-    seconds = time.monotonic() - started
-    newest = seen.versions[0]
+    """The page and the summary of the whole demo, or of as much of it as there was."""
+    pages = [folder / "index.html", *(run.folder / "index.html" for run in story.runs)]
+    data = f"{seen.data['source']} ({seen.data['rows']} rows)" if seen.data else "none yet"
     html = index_page(
         title="From raw data to an approved model",
-        subtitle=f"Demo in the sandbox, commit {git_commit()}, data: {seen.data['source']} ({seen.data['rows']} rows)",
-        verdict=f"Version {newest.version} is {newest.approval_status}: AUC {newest.auc_text}.",
-        verdict_class="waiting" if waiting(seen.versions) else "",
+        subtitle=f"Demo in the sandbox, commit {git_commit()}, data: {data}",
+        verdict=demo_verdict(seen, failed),
+        verdict_class="failed" if failed else "waiting" if waiting(seen.versions) else "",
         decisions=waiting(seen.versions) or ["Nothing waits for a decision."],
-        tables=[story_table(story), runs_table(runs), *map(steps_table, seen.executions[:1])],
+        tables=[story_table(story), runs_table(story.runs), *map(steps_table, seen.executions)],
     )
+    reports = [str(page.relative_to(project() / "reports")) for page in pages]
     write_text(folder / "index.html", html)
-    write_text(folder / "summary.json", json.dumps(summary(True, seconds, [seen], account_ids(), reports), indent=1))
+    write_text(folder / "summary.json", json.dumps(summary(not failed, seconds, [seen], account_ids(), reports), indent=1))
 
 # %% ../nbs/90_demo.ipynb #9fc44670
 def demo(
     show: Callable[[str], None] = print,  # Takes one line
 ) -> Path:
     """Tell the whole story; the report's first page."""
-    started, story = time.monotonic(), Story(show)
-    root = project() / "reports"
+    started, story, failed, root = time.monotonic(), Story(show), "", project() / "reports"
     sandbox = project() / ".sandbox" / f"demo-{os.getpid()}"
     try:
-        with story.stage("Sandbox: AWS on 127.0.0.1") as results:
-            results.append(f"http://127.0.0.1:{server.start(0, sandbox)['port']}")
-        runs = tell(story, sandbox)
-        report = report_folder(root, "demo", git_commit(), datetime.now(timezone.utc))
-        write_demo_report(story, runs, server.environ(sandbox), report, started)
-        point_latest(root, report)
+        tell(story, sandbox)
+    except BaseException as error:
+        failed = f"{type(error).__name__}: {error}"
+        raise
     finally:
+        seen = seen_by_dev(sandbox)
         with story.stage("Sandbox stopped"):
             server.stop(sandbox)
-    show(f"Report: {report / 'index.html'}")
+            shutil.rmtree(sandbox, ignore_errors=True)
+        report = report_folder(root, "demo", git_commit(), datetime.now(timezone.utc))
+        write_demo_report(story, seen, report, failed, time.monotonic() - started)
+        point_latest(root, report)
+        show(f"Report: {report / 'index.html'}")
     return report / "index.html"

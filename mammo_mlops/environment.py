@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Text', 'AccountId', 'Region', 'Name', 'Bucket', 'SageMakerBucket', 'Role', 'KmsKey', 'InstanceType', 'Schedule',
-           'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'Pipeline', 'TrainPipeline',
+           'InvalidInput', 'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'Pipeline', 'TrainPipeline',
            'InferencePipeline', 'Monitoring', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid', 'read_json',
            'find_environments', 'load_account', 'Environment', 'group_arn', 'jenkins_role_arn', 'Environments',
            'load_environments', 'load_environment', 'caller_account', 'assume_role', 'account_session']
@@ -21,10 +21,14 @@ import boto3
 import botocore.session
 from aws_cron_expression_validator.validator import AWSCronExpressionError, AWSCronExpressionValidator
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StrictFloat, StrictInt, StrictStr, ValidationError, model_validator
 
 # %% ../nbs/00_environment.ipynb #46268708
-class InvalidEnvironment(ValueError):
+class InvalidInput(ValueError):
+    """What a person gave can not be used; the text names it, the value found, the value expected, and what was not done."""
+
+
+class InvalidEnvironment(InvalidInput):
     """An environment file that can not be used; the text names file, key, value found and value expected."""
 
 
@@ -102,7 +106,7 @@ class TrainPipeline(Pipeline):
     train_datasets: Annotated[tuple[Literal["part-1", "part-2"], ...], Field(min_length=1)]  # Parts of the training data in use
     auc_score_threshold: Annotated[float, Field(gt=0.5, lt=1)]  # Area under the ROC curve a version must exceed
     sensitivity_target: Annotated[float, Field(gt=0, lt=1)]  # Share of malignant masses the operating point must find
-    hyperparameters: dict[str, Union[str, int, float]]  # Of the XGBoost algorithm, as SageMaker documents them
+    hyperparameters: dict[str, Union[StrictStr, StrictInt, StrictFloat]]  # Of the XGBoost algorithm, as SageMaker documents them
     cool_down_days: Annotated[int, Field(ge=0, le=365)]  # After a version was trained, drift trains no other for so long
 
 
@@ -150,6 +154,9 @@ def _is_role(key: str) -> bool:
 
 
 def _complete_roles(values: dict, account_id: object) -> dict:
+    if not re.fullmatch(r"\d{12}", str(account_id)):
+        account_id = "0" * 12  # the account id is the one fault to complain of
+
     def complete(key: str, value: object) -> object:
         if isinstance(value, dict):
             return _complete_roles(value, account_id)
@@ -207,7 +214,7 @@ def _complaint(error: dict) -> str:
         return f"{key}: missing; expected a value"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; expected no such key"
-    text = error["msg"].removeprefix("Value error, ")
+    text = re.sub("^(Value error, |Input should be )", "", error["msg"])
     if error["type"] == "value_error" and text.count("|") == 2:
         key, found, text = text.split("|")
     else:

@@ -8,6 +8,7 @@ __all__ = ['DECISIONS', 'statement', 'group_policy', 'ensure_package_group', 'Mo
 
 # %% ../nbs/40_registry.ipynb #394d1555
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -15,7 +16,7 @@ import boto3
 import pandas as pd
 from botocore.exceptions import ClientError
 
-from .environment import Environments, Registry, group_arn
+from .environment import Environments, InvalidInput, Registry, group_arn
 
 # %% ../nbs/40_registry.ipynb #9606bdeb
 def statement(
@@ -23,6 +24,7 @@ def statement(
     principals: list[str],  # ARNs
     actions: list[str],  # SageMaker operations
     resource: str,  # ARN
+    **condition: dict,  # Operator: {key: value}
 ) -> dict:
     """One allowing statement of a resource policy."""
     return {
@@ -31,6 +33,7 @@ def statement(
         "Principal": {"AWS": principals},
         "Action": [f"sagemaker:{action}" for action in actions],
         "Resource": resource,
+        **({"Condition": condition} if condition else {}),
     }
 
 
@@ -48,7 +51,7 @@ def group_policy(
         "Statement": [
             statement("ReadGroup", accounts, ["DescribeModelPackageGroup"], group),
             statement("ReadVersions", accounts, ["DescribeModelPackage", "ListModelPackages", "CreateModel"], versions),
-            statement("RegisterVersions", roles, ["CreateModelPackage"], versions),
+            statement("RegisterVersions", roles, ["CreateModelPackage"], versions, StringEqualsIfExists={"sagemaker:ModelApprovalStatus": "PendingManualApproval"}),
         ],
     }
 
@@ -57,16 +60,24 @@ def ensure_package_group(
     environments: Environments,
     session: boto3.Session,  # In the registry account
 ) -> str:
-    """Make the group where it is missing and give it its policy; the group's ARN."""
+    """Make the group where it is missing and give it its policy where it has another; the group's ARN."""
     sagemaker, name = session.client("sagemaker"), environments.registry.model_package_group_name
+    description, policy = "Severity of mammographic masses", group_policy(environments)
+    if _answer(lambda: sagemaker.describe_model_package_group(ModelPackageGroupName=name)) is None:
+        sagemaker.create_model_package_group(ModelPackageGroupName=name, ModelPackageGroupDescription=description)
+    held = _answer(lambda: sagemaker.get_model_package_group_policy(ModelPackageGroupName=name)["ResourcePolicy"])
+    if held is None or json.loads(held) != policy:
+        sagemaker.put_model_package_group_policy(ModelPackageGroupName=name, ResourcePolicy=json.dumps(policy))
+    return group_arn(environments.registry)
+
+
+def _answer(question: Callable[[], object]) -> object | None:
     try:
-        sagemaker.describe_model_package_group(ModelPackageGroupName=name)
+        return question()
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
             raise
-        sagemaker.create_model_package_group(ModelPackageGroupName=name, ModelPackageGroupDescription="Severity of mammographic masses")
-    sagemaker.put_model_package_group_policy(ModelPackageGroupName=name, ResourcePolicy=json.dumps(group_policy(environments)))
-    return group_arn(environments.registry)
+        return None
 
 # %% ../nbs/40_registry.ipynb #abe592de
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class ModelVersion:
     created: datetime
     metadata: dict[str, str]  # What the pipeline recorded: auc, trained_in, git_commit, ...
     evaluation_uri: str  # evaluation.json
+    modified_by: str = ""  # ARN of whoever changed it last, as SageMaker recorded it: the approver of a version that is decided
 
     @property
     def auc_text(self) -> str:
@@ -100,9 +112,13 @@ def describe_version(
         created=answer["CreationTime"],
         metadata=answer.get("CustomerMetadataProperties", {}),
         evaluation_uri=answer.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", ""),
+        modified_by=answer.get("LastModifiedBy", {}).get("IamIdentity", {}).get("Arn", ""),
     )
 
 # %% ../nbs/40_registry.ipynb #b012a881
+DECISIONS = ("Approved", "Rejected")
+
+
 def list_versions(
     session: boto3.Session,  # In any account that the group's policy lets read
     registry: Registry,
@@ -129,7 +145,7 @@ def versions_table(
             "commit": v.metadata.get("git_commit", ""),
             "data SHA-256": v.metadata.get("data_sha256", "")[:12],
             "created": f"{v.created:%Y-%m-%d %H:%M} UTC",
-            "decided by": v.metadata.get("decided_by", "").rsplit(":", 1)[-1],
+            "decided by": v.modified_by.rsplit(":", 1)[-1] if v.approval_status in DECISIONS else "",
             "reason": v.metadata.get("decision_reason", ""),
         }
         for v in versions
@@ -137,9 +153,6 @@ def versions_table(
     return pd.DataFrame(rows)
 
 # %% ../nbs/40_registry.ipynb #2d0275b2
-DECISIONS = ("Approved", "Rejected")
-
-
 def newest_waiting(
     versions: list[ModelVersion],  # As `list_versions` gives them
 ) -> ModelVersion | None:
@@ -155,16 +168,15 @@ def decide(
 ) -> ModelVersion:
     """Approve or reject a version; approving an older version again rolls back to it."""
     if decision not in DECISIONS:
-        raise ValueError(f"decision: found {decision!r}; expected {' or '.join(DECISIONS)}; version {version.version} was not changed.")
+        raise InvalidInput(f"decision: found {decision!r}; expected {' or '.join(DECISIONS)}; version {version.version} was not changed.")
     if not reason.strip():
-        raise ValueError(f"reason: found nothing; expected why version {version.version} is {decision.lower()}; it was not changed.")
+        raise InvalidInput(f"reason: found nothing; expected why version {version.version} is {decision.lower()}; it was not changed.")
     sagemaker = session.client("sagemaker")
     sagemaker.update_model_package(
         ModelPackageArn=version.arn,
         ModelApprovalStatus=decision,
         ApprovalDescription=reason[:1024],
         CustomerMetadataProperties={
-            "decided_by": session.client("sts").get_caller_identity()["Arn"],
             "decided_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "decision_reason": reason[:256],
             "decision_evidence": version.evaluation_uri,
@@ -182,7 +194,7 @@ def select_version(
     if found is None:
         wanted = "a version that waits for a decision" if number == 0 else f"version {number}"
         have = ", ".join(f"{v.version} ({v.approval_status})" for v in versions) or "none"
-        raise ValueError(f"versions: found {have}; expected {wanted}; nothing was decided.")
+        raise InvalidInput(f"versions: found {have}; expected {wanted}; nothing was decided.")
     return found
 
 

@@ -4,23 +4,25 @@
 
 # %% auto #0
 __all__ = ['JOBS', 'project', 'select_jobs', 'typed', 'parameters_of', 'execute', 'Run', 'execute_all', 'run_notebooks',
-           'waiting', 'verdict', 'parts_table', 'steps_table', 'execution_record', 'version_record', 'Seen', 'look',
-           'summary', 'account_ids', 'write_report']
+           'known_executions', 'waiting', 'verdict', 'parts_table', 'steps_table', 'execution_record', 'version_record',
+           'Seen', 'look', 'summary', 'account_ids', 'write_report']
 
 # %% ../nbs/80_run.ipynb #91c28b38
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import nbformat
 import papermill
+from botocore.exceptions import BotoCoreError, ClientError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from .data import read_manifest
-from .environment import Environment, account_session, find_environments, load_environment, load_environments
+from .environment import Environment, InvalidInput, account_session, find_environments, load_environment, load_environments
 from .executions import Execution, list_executions
 from .registry import ModelVersion, account_of, list_versions
 from .report import Link, Part, Table, failure, index_page, point_latest, report_folder, title_of, write_part, write_text
@@ -42,11 +44,11 @@ def select_jobs(
 ) -> list[Path]:
     """The job notebooks to run, in order."""
     if environment not in JOBS:
-        raise ValueError(f"environment: found {environment!r}; expected {', '.join(JOBS)}; nothing was run.")
+        raise InvalidInput(f"environment: found {environment!r}; expected {', '.join(JOBS)}; nothing was run.")
     numbers = {name.split("_")[0]: name for name in JOBS[environment]}
     unknown = [number for number in only if number not in numbers]
     if unknown:
-        raise ValueError(f"only: found {', '.join(unknown)}; expected {', '.join(numbers)} for {environment}; nothing was run.")
+        raise InvalidInput(f"only: found {', '.join(unknown)}; expected {', '.join(numbers)} for {environment}; nothing was run.")
     return [project() / "nbs" / f"{name}.ipynb" for number, name in numbers.items() if not only or number in only]
 
 # %% ../nbs/80_run.ipynb #1cc5fe67
@@ -61,21 +63,24 @@ def typed(
             return {"true": True, "false": False}[text.lower()]
         return {"int": int, "float": float}.get(type_name, str)(text)
     except (ValueError, KeyError):
-        raise ValueError(f"parameter {name}: found {text!r}; expected {type_name}; nothing was run.") from None
+        raise InvalidInput(f"parameter {name}: found {text!r}; expected {type_name}; nothing was run.") from None
 
 
 def parameters_of(
     notebooks: list[Path],
+    environment: str,
     given: dict[str, str],  # By name, as texts
 ) -> dict[str, dict[str, object]]:
     """What each notebook gets, by its name; an unknown parameter is an error."""
     known = {path.stem: papermill.inspect_notebook(str(path)) for path in notebooks}
     every = {name for notebook in known.values() for name in notebook}
     for name in given:
+        if name == "environment":
+            raise InvalidInput("parameter: found 'environment'; expected --environment, which names the account as well; nothing was run.")
         if name not in every:
-            raise ValueError(f"parameter: found {name!r}; expected one of {', '.join(sorted(every))}; nothing was run.")
+            raise InvalidInput(f"parameter: found {name!r}; expected one of {', '.join(sorted(every))}; nothing was run.")
     return {
-        stem: {name: typed(name, text, notebook[name]["inferred_type_name"]) for name, text in given.items() if name in notebook}
+        stem: {"environment": environment, **{name: typed(name, text, notebook[name]["inferred_type_name"]) for name, text in given.items() if name in notebook}}
         for stem, notebook in known.items()
     }
 
@@ -100,6 +105,8 @@ def execute(
         status, reason = "succeeded", ""
     except PapermillExecutionError:
         status, reason = "failed", failure(nbformat.read(target, as_version=4))
+    except (DeadKernelError, CellTimeoutError) as error:
+        status, reason = "failed", f"{type(error).__name__}: {error}"
     title = title_of(nbformat.read(target, as_version=4))
     return Part(source.stem, title, status, round(time.monotonic() - started, 2), reason)
 
@@ -150,16 +157,26 @@ def run_notebooks(
     """Run the job notebooks of an environment and write the report."""
     load_environments()
     notebooks = select_jobs(environment, list(only))
-    parameters = parameters_of(notebooks, {"environment": environment, **(given or {})})
+    parameters, before = parameters_of(notebooks, environment, given or {}), known_executions(environment)
     now, commit, started = datetime.now(timezone.utc), git_commit(), time.monotonic()
     root = project() / "reports"
     folder = report_folder(root, environment, commit, now)
     heading = {"environment": environment, "time": f"{now:%Y-%m-%d %H:%M:%S} UTC", "commit": commit}
     parts = execute_all(notebooks, folder, parameters, heading, show)
     run = Run(environment, folder, heading["time"], commit, parts, round(time.monotonic() - started, 2))
-    write_report(run)
+    write_report(run, before)
     point_latest(root, folder)
     return run
+
+
+def known_executions(
+    environment: str,
+) -> set[str]:
+    """ARNs of the executions that were there before a run; none where the accounts do not answer, which the report then says."""
+    try:
+        return {execution.arn for execution in look(environment).executions}
+    except (BotoCoreError, ClientError):
+        return set()
 
 # %% ../nbs/80_run.ipynb #2fbfaa1f
 def waiting(
@@ -226,14 +243,14 @@ def version_record(
 ) -> dict:
     """One model version in the summary."""
     data = version.metadata
-    decided = data.get("decided_by") if version.approval_status == "Approved" else None
+
     return {
         "version": version.version,
         "approval_status": version.approval_status,
         "auc": float(data["auc"]) if "auc" in data else None,
         "auc_interval": [float(data[key]) for key in ("auc_low", "auc_high") if key in data],
         "trained_in": data.get("trained_in"),
-        "approved_by": decided,
+        "approved_by": version.modified_by if version.approval_status == "Approved" else None,
         "git_commit": data.get("git_commit"),
         "data_sha256": data.get("data_sha256"),
     }
@@ -288,10 +305,12 @@ def account_ids() -> dict[str, str]:
 # %% ../nbs/80_run.ipynb #00662d63
 def write_report(
     run: Run,
+    before: set[str],  # ARNs of executions that the run did not start
 ) -> None:
     """Write `index.html` and `summary.json`; what the accounts do not answer is said on the page."""
     try:
-        seen = [look(run.environment)]
+        found = look(run.environment)
+        seen = [replace(found, executions=[execution for execution in found.executions if execution.arn not in before])]
         decisions = waiting(seen[0].versions) if run.ok else []
     except Exception as error:  # the report of a failed run must be written whatever the accounts answer
         seen, decisions = [], [f"The accounts did not answer: {type(error).__name__}: {error}"]
@@ -302,7 +321,7 @@ def write_report(
         verdict=verdict(run),
         verdict_class="failed" if not run.ok else "waiting" if decisions else "",
         decisions=[*failed, *decisions],
-        tables=[parts_table(run), *[steps_table(execution) for one in seen for execution in one.executions[:1]]],
+        tables=[parts_table(run), *[steps_table(execution) for one in seen for execution in one.executions]],
     )
     write_text(run.folder / "index.html", html)
     reports = [str((run.folder / "index.html").relative_to(project() / "reports"))]

@@ -46,7 +46,7 @@ def parameters(
         ParameterString(
             name="ModelApprovalStatus",
             default_value="PendingManualApproval",
-            enum_values=["PendingManualApproval", "Approved", "Rejected"],
+            enum_values=["PendingManualApproval", "Rejected"],  # approving is the registry account's
         ),
         ParameterString(name="ProcessingInstanceType", default_value=train.instance_type),
         ParameterString(name="TrainingInstanceType", default_value=train.instance_type),

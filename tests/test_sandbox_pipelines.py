@@ -72,7 +72,7 @@ class Account:
     def processing(self, name, script="", arguments=(), inputs=(), outputs=(), image=SKLEARN, role=None, count=1, env=None, seconds=300, **more):
         uri = self.script(f"{self.bucket}-{name}", script)
         return {"Name": name, "Type": "Processing", **more, "Arguments": {
-            "AppSpecification": {"ImageUri": image, "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/script.py"], "ContainerArguments": list(arguments)},
+            "AppSpecification": {"ImageUri": image, "ContainerEntrypoint": ["python3", "/opt/ml/processing/input/code/script.py"], **({"ContainerArguments": list(arguments)} if arguments else {})},
             "ProcessingResources": {"ClusterConfig": {"InstanceCount": count, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}},
             "ProcessingInputs": [*inputs, s3_input("code", uri, "/opt/ml/processing/input/code")],
             "ProcessingOutputConfig": {"Outputs": [self.output(output) for output in outputs]},
@@ -386,6 +386,16 @@ def test_a_step_can_wait_for_a_failure(dev, name):
     assert (execution["PipelineExecutionStatus"], statuses(steps)) == ("CompletedWithFailures", {"Break": "Failed", "Rescue": "Succeeded"})
 
 
+def test_a_failure_that_nobody_waits_for_ends_the_execution(dev, name):
+    rescue = dev.processing("Rescue", DependsOn=[{"Step": "Break", "Trigger": "Any"}])
+    broken, slow = dev.processing("Break", "raise SystemExit(1)"), dev.processing("Slow", "import time; time.sleep(1)")
+    after, unrelated = dev.processing("After", DependsOn=["Rescue"]), dev.processing("Unrelated", DependsOn=["Slow"])
+    execution, steps = dev.run(name, broken, rescue, after, slow, unrelated)
+    assert execution["PipelineExecutionStatus"] == "CompletedWithFailures" and statuses(steps)["Unrelated"] == "Succeeded"
+    execution, steps = dev.run(f"{name}-twice", broken, rescue, after, slow, unrelated, fail("Stop", "enough"))
+    assert execution["PipelineExecutionStatus"] == "Failed" and "Unrelated" not in steps
+
+
 def test_a_scripts_own_failure_is_not_retried(dev, name):
     policy = [{"ExceptionType": ["Step.SERVICE_FAULT", "SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 1, "BackoffRate": 2.0, "MaxAttempts": 3}]
     _, steps = dev.run(name, dev.processing("Break", "raise SystemExit(1)", RetryPolicies=policy))
@@ -486,6 +496,30 @@ def test_a_quality_check_makes_a_baseline_and_finds_violations(dev, name):
     assert execution["PipelineExecutionStatus"] == "Succeeded" and steps["Check"]["Metadata"]["QualityCheck"]["ViolationReport"]
     execution, steps = dev.run(f"{name}-clean", quality_check(dev, "Check", data, False, False, folder))
     assert execution["PipelineExecutionStatus"] == "Succeeded" and "ViolationReport" not in steps["Check"]["Metadata"]["QualityCheck"], steps
+
+
+def test_a_quality_check_uses_the_baseline_of_the_latest_approved_version(dev, name, group, shared_group):
+    assert group == shared_group
+    data = dev.write("clean/data.csv", "\n".join(["age", *(str(40 + i % 30) for i in range(300))]))
+    _, steps = dev.run(name, quality_check(dev, "Baseline", data, True, True))
+    made = steps["Baseline"]["Metadata"]["QualityCheck"]
+    uris = {part: {"ContentType": "application/json", "S3Uri": made[f"CalculatedBaseline{part}"]} for part in ("Statistics", "Constraints")}
+    arn = dev.sagemaker.create_model_package(ModelPackageGroupName=group, DriftCheckBaselines={"ModelDataQuality": uris})["ModelPackageArn"]
+    check = quality_check(dev, "Check", data, False, False, ModelPackageGroupName=group)
+    _, steps = dev.run(f"{name}-waiting", check)
+    assert "No previous baseline was found" in steps["Check"]["FailureReason"]
+    dev.sandbox.client("sagemaker", "registry").update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    execution, steps = dev.run(f"{name}-approved", check)
+    assert execution["PipelineExecutionStatus"] == "Succeeded", steps
+    assert steps["Check"]["Metadata"]["QualityCheck"]["BaselineUsedForDriftCheckConstraints"] == uris["Constraints"]["S3Uri"]
+
+
+def test_a_quality_check_shows_its_job_while_it_runs(dev, name):
+    data = dev.write("clean/data.csv", "age\n" + "1\n" * 100)
+    missing = quality_check(dev, "Check", data + "-not-there", True, True)
+    _, steps = dev.run(name, missing)
+    shown = steps["Check"]["Metadata"]
+    assert set(shown) == {"QualityCheck"} and ":processing-job/" in shown["QualityCheck"]["CheckJobArn"]
 
 
 def test_a_quality_check_needs_a_previous_baseline(dev, name):
@@ -627,6 +661,17 @@ def test_executions_at_once_do_not_disturb_each_other(sandbox, name):
         assert account.read(f"s3://{account.bucket}/{arn.rpartition('/')[2]}/out/again").decode() == word
     dev = sandbox.client("sagemaker", "dev")
     assert refusal(dev.describe_pipeline_execution, PipelineExecutionArn=started[-1][2])[0] == "AccessDeniedException"
+
+
+def test_a_job_can_not_make_the_sandbox_read_or_write_outside(dev, name, sandbox, tmp_path, rows):
+    script = f"import os, shutil; shutil.rmtree('/opt/ml/processing/out'); os.symlink('{sandbox.folder}/aws', '/opt/ml/processing/out')"
+    _, steps = dev.run(name, dev.processing("Link", script, outputs=["out"]))
+    assert steps["Link"]["FailureReason"] == "ClientError: The output folder 'out' is behind a symbolic link; nothing of it was uploaded."
+    train = dev.training("Train", f"s3://{dev.bucket}/train")
+    train["Arguments"]["InputDataConfig"][0]["ChannelName"] = f"{tmp_path}/escaped"
+    _, steps = dev.run(f"{name}-channel", train)
+    assert "failed to satisfy constraint: Member must satisfy regular expression pattern" in steps["Train"]["FailureReason"]
+    assert not (tmp_path / "escaped").exists()
 
 
 def test_a_job_sees_nothing_of_other_jobs_or_of_the_sandbox(dev, name, sandbox):

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+
+from mammo_mlops.executions import follow, start
 
 ROOT = Path(__file__).parent.parent
 CLI = Path(sys.executable).parent / "mammo-mlops"
@@ -64,14 +68,61 @@ def test_every_notebook_has_its_page_without_library_code_and_without_rows_of_pa
 
 
 def test_dev_may_not_approve_and_the_approver_may(call, trained):
-    code, output = call(CLI, "approve", "--reason", "I like it", profile="dev")
+    version = str(summary(trained[1])["model_versions"][0]["version"])
+    code, output = call(CLI, "approve", "--version", version, "--reason", "I like it", profile="dev")
     assert code == 1 and "AccessDenied" in output and "Traceback" not in output
-    code, output = call(CLI, "approve", profile="approver")
+    code, output = call(CLI, "approve", "--version", version, profile="approver")
     assert code == 2 and "--reason" in output
     code, output = call(CLI, "approve", "--reason", "AUC above the gate", profile="approver")
-    assert code == 0 and re.search(r"Version \d+ is Approved, decided by arn:aws:sts::", output)
+    assert code == 2 and "--version" in output
+    code, output = call(CLI, "approve", "--version", version, "--reason", "AUC above the gate", profile="approver")
+    assert code == 0 and f"Version {version} is Approved, decided by arn:aws:sts::" in output and "/approver." in output
     code, output = call(CLI, "approve", "--version", "99", "--reason", "none", profile="approver")
     assert code == 1 and "expected version 99" in output
+
+
+def test_nobody_approves_by_the_back_door(call, trained, sandbox):
+    code, output = call(RUN_PIPELINE, "--environment", "dev", "-p", "ModelApprovalStatus=Approved")
+    assert code == 1 and "expected one of ['PendingManualApproval', 'Rejected']" in output
+    registry = sandbox.environments.registry
+    dev = sandbox.environments.dev
+    steps = [{"Name": "Register", "Type": "RegisterModel", "Arguments": {"ModelPackageGroupName": dev.model_package_group_arn, "ModelApprovalStatus": "Approved"}}]
+    sandbox.client("sagemaker").create_pipeline(PipelineName="back-door", RoleArn=dev.train_pipeline.role_arn, PipelineDefinition=json.dumps({"Version": "2020-12-01", "Steps": steps}))
+    execution = follow(sandbox.session(), start(sandbox.session(), "back-door"), lambda line: None)
+    assert execution.status == "Failed" and "not authorized to perform: sagemaker:CreateModelPackage" in execution.steps[0].reason
+    role = f"arn:aws:iam::{registry.account_id}:role/{registry.jenkins_role}"
+    key = sandbox.client("sts", "jenkins").assume_role(RoleArn=role, RoleSessionName="back-door")["Credentials"]
+    credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"], "aws_session_token": key["SessionToken"]}
+    jenkins = boto3.client("sagemaker", registry.aws_region, endpoint_url=sandbox.client("sagemaker").meta.endpoint_url, **credentials)
+    version = f"{dev.model_package_group_arn.replace('model-package-group/', 'model-package/')}/1"
+    with pytest.raises(ClientError, match="AccessDenied"):
+        jenkins.put_model_package_group_policy(ModelPackageGroupName=registry.model_package_group_name, ResourcePolicy="{}")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        jenkins.update_model_package(ModelPackageArn=version, ModelApprovalStatus="Approved")
+
+
+def test_a_run_reports_only_the_executions_it_started(call, trained):
+    code, output = call(CLI, "run", "--environment", "dev", "--only", "10")
+    assert code == 0 and summary(Path(re.search(r"Report: (.+)/index.html", output)[1]))["executions"] == []
+
+
+def test_jenkins_runs_prod_and_looks_at_the_registry(call, trained):
+    for environment in ("prod", "registry"):
+        code, output = call(CLI, "run", "--environment", environment, "--only", "40", profile="jenkins")
+        assert code == 0, output
+
+
+FULL_DATA = ROOT.parent / "shared" / "data" / "mammographic_masses.data"
+
+
+@pytest.mark.skipif(not FULL_DATA.is_file(), reason="the full UCI data is not beside the project")
+def test_the_features_and_hyperparameters_hold_on_the_full_data():
+    """The chapter asserts a cross-validated AUC of 0.90 on whatever data it finds."""
+    done = subprocess.run(
+        [CLI.with_name("nbdev_test"), "--path", ROOT / "nbs" / "20_preprocessing.ipynb"],
+        env={**os.environ, "MAMMO_RAW_DATA": str(FULL_DATA)}, cwd=ROOT, capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_version_below_the_gate_fails_the_run_and_the_report_shows_it(call, trained):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['READ_VERSIONS', 'session', 'document', 'allow', 'trust', 'tls_only', 'ensure_key', 'ensure_bucket', 'ensure_role',
-           'versions', 'objects', 'keys', 'execution_rights', 'lambda_rights', 'terraform_rights', 'jenkins_rights',
-           'registry_rights', 'approver_rights', 'share_bucket', 'make_registry', 'make_workload', 'make_jenkins',
-           'make_accounts']
+           'versions', 'objects', 'keys', 'readers', 'execution_rights', 'lambda_rights', 'terraform_rights',
+           'jenkins_rights', 'registry_rights', 'approver_rights', 'share_bucket', 'make_registry', 'make_workload',
+           'make_jenkins', 'make_accounts']
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #a5c75825
 import json
@@ -148,9 +148,17 @@ def objects(
 
 def keys(
     *accounts: str,
+    actions: str = "kms:Decrypt kms:Encrypt kms:GenerateDataKey* kms:DescribeKey",
 ) -> dict:
     """Use of the accounts' keys, as far as the keys' own policies allow it."""
-    return allow("kms:Decrypt kms:Encrypt kms:GenerateDataKey* kms:DescribeKey", *(f"arn:aws:kms:*:{account}:key/*" for account in accounts))
+    return allow(actions, *(f"arn:aws:kms:*:{account}:key/*" for account in accounts))
+
+
+def readers(
+    *accounts: str,
+) -> dict:
+    """The statement of a key's policy that lets other accounts read what the key encrypts: the models an account trained."""
+    return allow("kms:Decrypt kms:DescribeKey", "*", Principal={"AWS": [f"arn:aws:iam::{account}:root" for account in accounts]})
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #42df50b5
 def execution_rights(
@@ -235,10 +243,9 @@ def jenkins_rights(
 def registry_rights(
     registry: Registry,
 ) -> list[dict]:
-    """What Jenkins may do in the registry: everything but approve."""
-    policy = " ".join(f"sagemaker:{verb}ModelPackageGroupPolicy" for verb in ("Put", "Get", "Delete"))
+    """What Jenkins may do in the registry: look. Who could change the group's policy could approve."""
     return [
-        versions(registry, f"{READ_VERSIONS} sagemaker:CreateModelPackageGroup {policy} sagemaker:AddTags sagemaker:ListTags"),
+        versions(registry, f"{READ_VERSIONS} sagemaker:GetModelPackageGroupPolicy sagemaker:ListTags"),
         objects(registry.model_artifacts_bucket, "s3:GetObject s3:ListBucket"),
         keys(registry.account_id),
         *terraform_rights(registry, registry.model_package_group_name),
@@ -252,7 +259,7 @@ def approver_rights(
     return [
         versions(registry, f"{READ_VERSIONS} sagemaker:UpdateModelPackage"),
         objects(registry.model_artifacts_bucket, "s3:GetObject s3:ListBucket"),
-        keys(registry.account_id),
+        keys("*", actions="kms:Decrypt kms:DescribeKey"),
     ]
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #eb99d4a9
@@ -290,14 +297,17 @@ def make_registry(
 def make_workload(
     aws: boto3.Session,
     env: Environment,
+    models_from: list[str],  # Accounts whose models it may run
+    models_to: list[str],  # Accounts that may read its models
 ) -> None:
     """The dev or prod account."""
+    models = [keys(*models_from, actions="kms:Decrypt kms:DescribeKey")] if models_from else []
     for role in {env.train_pipeline.role_arn, env.inference_pipeline.role_arn}:
-        ensure_role(aws, role, trust(Service="sagemaker.amazonaws.com"), *execution_rights(env))
+        ensure_role(aws, role, trust(Service="sagemaker.amazonaws.com"), *execution_rights(env), *models)
     ensure_role(aws, env.lambda_role, trust(Service="lambda.amazonaws.com"), *lambda_rights(env))
     jenkins = f"arn:aws:iam::{env.registry.jenkins_account_id}:root"
     ensure_role(aws, env.jenkins_role_arn, trust(AWS=jenkins), *jenkins_rights(env))
-    key = ensure_key(aws, env.kms_key)
+    key = ensure_key(aws, env.kms_key, readers(*models_to))
     for bucket in (env.default_bucket, env.terraform_state_bucket):
         ensure_bucket(aws, bucket, key)
 
@@ -321,8 +331,8 @@ def make_accounts(
     environments = environments or load_environments()
     dev, prod, registry = environments.dev, environments.prod, environments.registry
     in_account: Callable[[str], boto3.Session] = partial(session, folder)
-    make_workload(in_account("dev"), dev)
-    make_workload(in_account("prod"), prod)
+    make_workload(in_account("dev"), dev, [], [prod.account_id, registry.account_id])
+    make_workload(in_account("prod"), prod, [dev.account_id], [registry.account_id])
     make_registry(in_account("registry"), registry, [dev, prod])
     make_jenkins(in_account("jenkins"))
     return [dev.account_id, prod.account_id, registry.account_id, registry.jenkins_account_id]

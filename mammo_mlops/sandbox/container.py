@@ -8,7 +8,7 @@ __all__ = ['PRELOAD', 'TITLE_ROOM', 'GRACE', 'LONGEST_LINE', 'MOST_LINES', 'BASE
            'clean_environment', 'write_interpreters', 'request_of', 'has_mounts', 'run_container', 'write_json',
            'processing_files', 'channel_config', 'training_files', 'said']
 
-# %% ../../nbs/sandbox/20_container.ipynb #1305059e
+# %% ../../nbs/sandbox/20_container.ipynb #98a4c113
 import json
 import os
 import shlex
@@ -75,7 +75,7 @@ class Exit:
         """The signal's name, if one killed it."""
         return signal.Signals(-self.code).name if self.code < 0 else None
 
-# %% ../../nbs/sandbox/20_container.ipynb #442e851e
+# %% ../../nbs/sandbox/20_container.ipynb #dd28c91b
 @dataclass
 class Process:
     """A job's process, from here."""
@@ -104,7 +104,7 @@ class Process:
             except (ProcessLookupError, PermissionError):
                 pass
 
-# %% ../../nbs/sandbox/20_container.ipynb #7d9eadca
+# %% ../../nbs/sandbox/20_container.ipynb #2c963407
 def launch(
     launcher: Launcher,
     request: dict,  # argv, env, cwd, shown, hidden, modules: see `fork_server.become`
@@ -139,7 +139,7 @@ def ask(
     os.close(output)
     return None
 
-
+# %% ../../nbs/sandbox/20_container.ipynb #2a1f0b34
 def wait(
     process: Process,
     seconds: float,  # How long it may run
@@ -360,7 +360,7 @@ def training_files(
     for name in ("model", "output/data", *(f"input/data/{channel}" for channel in channels)):
         (ml / name).mkdir(parents=True, exist_ok=True)
 
-# %% ../../nbs/sandbox/20_container.ipynb #290fcbfc
+# %% ../../nbs/sandbox/20_container.ipynb #d30fcf00
 def said(
     ml: Path,
     name: str,  # "message" or "failure"
@@ -368,7 +368,7 @@ def said(
 ) -> str:
     """The beginning of what the container wrote to /opt/ml/output/<name>. Error: ValueError when it is not UTF-8."""
     path = ml / "output" / name
-    if path.is_symlink() or not path.is_file():
+    if path.resolve() != ml.resolve() / "output" / name or not path.is_file():  # a link leads out of the job's folder
         return ""
     try:
         return path.read_bytes().decode("utf-8")[:most]

@@ -439,6 +439,8 @@ def step_needs(
             raise invalid(f"DependsOn names {name!r}; the steps are {', '.join(steps)}.", step.name)
         if not isinstance(trigger, str) or trigger not in OUTCOMES:
             raise invalid(f"DependsOn has the trigger {trigger!r}; expected one of {', '.join(OUTCOMES)}.", step.name)
+        if name == step.condition and trigger != "Completed":
+            raise invalid(f"DependsOn waits for {name!r} with the trigger {trigger}; it is in a branch of that condition, which must be Completed.", step.name)
         needs[name] = OUTCOMES[trigger]
     for name in needs:
         if steps[name].type == "Fail":

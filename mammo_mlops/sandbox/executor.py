@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OVER', 'OPERATIONS', 'CACHE_KEYS', 'CACHE_STEP_KEYS', 'NOT_DONE', 'Pipeline', 'StepRecord', 'Execution', 'Executor',
            'moment', 'may_start', 'setbacks', 'awaited', 'recovered', 'startable', 'property_files', 'cache_key',
-           'trouble_of', 'delay', 'verdict', 'who', 'present', 'newest', 'step_summary']
+           'trouble_of', 'delay', 'verdict', 'who', 'newest', 'step_summary']
 
 # %% ../../nbs/sandbox/60_executor.ipynb #7c122bfb
 import json
@@ -26,7 +26,7 @@ from .container import Launcher, has_mounts
 from .definition import Definition, Scope, Step, parameter_values, parse_definition, period_seconds, resolve
 from .functions import run_function
 from .images import CARRIED, carried
-from .jobs import KINDS, TROUBLE, Jobs, Operation, job_name, job_operations, paged
+from .jobs import KINDS, TROUBLE, Jobs, Operation, job_name, job_operations, paged, present
 from .model_registry import ModelRegistry, validate
 from .policy import AwsError, Principal
 from .steps import STEP_CLASSES, Place, StepFailed, StepRun, StepStopped
@@ -125,8 +125,8 @@ class Executor:
         self.executions: dict[str, Execution] = {}  # By ARN
         self.answers: dict[tuple, dict] = {}  # By account, operation and ClientRequestToken
         self.lock = threading.RLock()
-        own = {name: partial(self._handle, name) for name in OPERATIONS}
-        self.operations = own | {name: partial(self._checked, name, job) for name, job in job_operations(self.jobs).items()}
+        own = {name: getattr(self, xform_name(name)) for name in OPERATIONS} | job_operations(self.jobs)
+        self.operations = {name: partial(self._handle, name, handler) for name, handler in own.items()}
         registry.taggable["pipeline"] = lambda arn: arn in self.pipelines
         threading.Thread(target=self._warm, daemon=True).start()
 
@@ -135,13 +135,11 @@ class Executor:
         for name in CARRIED:
             carried(name)
 
-    def _handle(self, operation: str, principal: Principal, request: dict) -> dict:
+    def _handle(self, operation: str, handler: Operation, principal: Principal, request: dict) -> dict:
         validate(operation, request)
-        return getattr(self, xform_name(operation))(principal, request)
+        return handler(principal, request)
 
-    def _checked(self, operation: str, call: Operation, principal: Principal, request: dict) -> dict:
-        validate(operation, request)
-        return call(principal, request)
+
 
     def close(self) -> None:
         """End every job's process."""
@@ -529,7 +527,7 @@ def run(
             while any(record.status not in OVER for record in execution.steps.values()):
                 execution.changed.wait()
                 self.start_steps(execution)
-        self.turn(execution, *verdict(execution))
+            self.turn(execution, *verdict(execution))
     except Exception as error:
         self.turn(execution, "Failed", f"Internal failure: {type(error).__name__}: {error}")
 
@@ -637,11 +635,7 @@ def who(
     return {"IamIdentity": {"Arn": principal.arn, "PrincipalId": principal.arn.rpartition("/")[2]}}
 
 
-def present(
-    answer: dict,
-) -> dict:
-    """The answer without what it does not have."""
-    return {key: value for key, value in answer.items() if value not in (None, "", {})}
+
 
 
 @patch
@@ -728,8 +722,9 @@ def new_execution(
     """An execution that has not begun. Error: ValidationException for its parameters."""
     given, now = request.get("PipelineParameters") or [], self.store.now()
     number = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
-    values = parameter_values(pipeline.definition.parameters, given)
-    execution = Execution(number, pipeline, pipeline.definition, request.get("RoleArn", pipeline.role_arn), values, given, now, principal, now)
+    definition = pipeline.definition  # read once: an update may come between
+    values = parameter_values(definition.parameters, given)
+    execution = Execution(number, pipeline, definition, request.get("RoleArn", pipeline.role_arn), values, given, now, principal, now)
     execution.parallelism = request.get("ParallelismConfiguration") or pipeline.parallelism
     execution.display_name = request.get("PipelineExecutionDisplayName") or f"execution-{int(now.timestamp() * 1000)}"
     execution.description = request.get("PipelineExecutionDescription", "")

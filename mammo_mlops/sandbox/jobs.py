@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TROUBLE', 'XGBOOST_METRICS', 'KINDS', 'Operation', 'JobFailed', 'unless_trouble', 'Source', 'objects_of', 'download',
-           'found_objects', 'nothing_found', 'upload', 'put', 'packed', 'Job', 'job_name', 'Kind', 'own_role',
-           'may_pass_role', 'Jobs', 'aws_environment', 'job_environment', 'metrics_in', 'keeper', 'failure_of',
-           'run_host', 'input_source', 'outputs_of', 'process_host', 'process', 'channel_source', 'train',
+           'found_objects', 'nothing_found', 'upload', 'check_inside', 'put', 'packed', 'Job', 'job_name', 'Kind',
+           'own_role', 'may_pass_role', 'Jobs', 'aws_environment', 'job_environment', 'metrics_in', 'keeper',
+           'failure_of', 'run_host', 'input_source', 'outputs_of', 'process_host', 'process', 'channel_source', 'train',
            'save_artifacts', 'artifact_uri', 'present', 'describe_processing', 'describe_training', 'describe_job',
            'run_job', 'find_job', 'list_jobs', 'paged', 'create_job', 'job_operations']
 
@@ -174,12 +174,13 @@ def _save(folder: Path, path: str, uri: str, content: bytes) -> None:
 def upload(
     store: Store,
     principal: Principal,
-    folder: Path,
+    folder: Path,  # Below `Jobs.folder`
     uri: str,  # s3:// prefix
     kms_key_id: str | None = None,
 ) -> int:
     """Copy the folder's files below the prefix, links left out; how many. Error: JobFailed."""
     sent = 0
+    check_inside(folder)
     for here, _, names in os.walk(folder):
         for name in sorted(names):
             path = Path(here, name)
@@ -189,6 +190,14 @@ def upload(
     return sent
 
 # %% ../../nbs/sandbox/40_jobs.ipynb #a36c6ad5
+def check_inside(
+    folder: Path,  # Of a job's output
+) -> None:
+    """Refuse a folder that the job replaced by a link, which may lead anywhere. Error: JobFailed."""
+    if folder.resolve() != folder.absolute():
+        raise JobFailed(f"ClientError: The output folder {folder.name!r} is behind a symbolic link; nothing of it was uploaded.")
+
+
 def put(
     store: Store,
     principal: Principal,
@@ -206,7 +215,8 @@ def put(
 def packed(
     folder: Path,
 ) -> bytes:
-    """The folder's content as tar.gz, at the root of the archive."""
+    """The folder's content as tar.gz, at the root of the archive. Error: JobFailed."""
+    check_inside(folder)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=6) as archive:
         for path in sorted(folder.iterdir()):
@@ -529,6 +539,7 @@ def save_artifacts(
     """Upload model.tar.gz, and output.tar.gz where there is something to put in. Error: JobFailed."""
     kms_key_id = job.request["OutputDataConfig"].get("KmsKeyId")
     put(jobs.store, principal, artifact_uri(job), packed(ml / "model"), kms_key_id)
+    check_inside(ml / "output/data")
     if any((ml / "output/data").iterdir()):
         put(jobs.store, principal, artifact_uri(job, "output"), packed(ml / "output/data"), kms_key_id)
 
@@ -545,7 +556,7 @@ def present(
     answer: dict,
 ) -> dict:
     """The answer without what it does not have."""
-    return {key: value for key, value in answer.items() if value not in (None, "")}
+    return {key: value for key, value in answer.items() if value not in (None, "", {})}
 
 
 def describe_processing(
@@ -683,7 +694,10 @@ def paged(
     most: int = 100,
 ) -> tuple[list, dict]:
     """One page, and {"NextToken"} when there are more."""
-    start, count = int(request.get("NextToken") or 0), int(request.get("MaxResults") or most)
+    try:
+        start, count = int(request.get("NextToken") or 0), int(request.get("MaxResults") or most)
+    except ValueError:
+        raise AwsError("ValidationException", "Invalid pagination token.") from None
     more = {"NextToken": str(start + count)} if start + count < len(items) else {}
     return items[start : start + count], more
 

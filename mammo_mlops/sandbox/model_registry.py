@@ -411,7 +411,7 @@ def page(
     ]
     key = name if request.get("SortBy") == "Name" else "CreationTime"
     chosen.sort(key=lambda item: (item[key], item.get("ModelPackageVersion", 0)), reverse=request.get("SortOrder", order) == "Descending")
-    start, count = _token(request), request.get("MaxResults", 10 if "MaxResults" in request else 100)
+    start, count = _token(request), request.get("MaxResults", 100)
     more = {"NextToken": str(start + count)} if start + count < len(chosen) else {}
     return {answer: chosen[start : start + count], **more}
 
@@ -487,19 +487,6 @@ def delete_model_package(self: ModelRegistry, principal: Principal, request: dic
     """Delete a version; its number is not used again."""
     group, version = self._version(principal, request["ModelPackageName"], "DeleteModelPackage")
     del group.versions[version["ModelPackageVersion"]]
-
-# %% ../../nbs/sandbox/50_model_registry.ipynb #466917c4
-@patch
-def latest_approved(
-    self: ModelRegistry,
-    account: str,  # Used when the group is a bare name
-    group: str,  # Name or ARN
-) -> dict | None:
-    """The approved version that was made last, or None."""
-    owner, _, name = parse_arn(group, account, self.store.region)
-    found = self.groups.get((owner, name))
-    approved = [v for v in (found.versions.values() if found else ()) if v["ModelApprovalStatus"] == "Approved"]
-    return dict(max(approved, key=lambda v: v["ModelPackageVersion"])) if approved else None
 
 # %% ../../nbs/sandbox/50_model_registry.ipynb #48cb7e58
 @patch

@@ -300,6 +300,9 @@ def stop(
         if folder.exists():
             _remove_files(folder)
         return False
+    end = time.monotonic() + seconds
+    while is_running(folder) and not (folder / "server.json").exists() and time.monotonic() < end:
+        time.sleep(0.02)  # it is starting
     pid = _server_json(folder)["pid"]
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed', 'StepStopped', 'Place', 'StepRun', 'Condition',
-           'Fail', 'JobStep', 'check_job', 'Processing', 'Training', 'Transform', 'previous_baseline', 'with_baseline',
-           'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
+           'Fail', 'JobStep', 'check_request', 'check_job', 'Processing', 'Training', 'Transform', 'previous_baseline',
+           'with_baseline', 'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
 
 # %% ../../nbs/sandbox/55_steps.ipynb #356770b2
 import json
@@ -105,13 +105,8 @@ class JobStep(StepRun):
         """Create the job, run it, and fail when it does."""
         place = self.place
         self.job = place.jobs.new(self.kind, place.account, self.name, request, place.region)
-        self.metadata = {f"{self.kind}Job": {"Arn": self.job.arn}}
-        try:
-            place.jobs.store.authorize(place.principal, f"sagemaker:Create{self.kind}Job", self.job.arn)
-            self.admit(request)
-        except AwsError as error:
-            place.jobs.known.pop(self.job.arn)
-            raise StepFailed(f"ClientError: Failed to invoke sagemaker:Create{self.kind}Job. Error Details: {error.message}") from None
+        self.metadata = self.metadata_of(self.job)
+        check_request(place, self.job)
         if self.stopped:
             self.job.stop()
         run_job(place.jobs, self.job)
@@ -119,12 +114,9 @@ class JobStep(StepRun):
         check_job(self.job)
         return self.job
 
-    def admit(
-        self,
-        request: dict,
-    ) -> None:
-        """Refuse what the service would. Error: AwsError."""
-        self.place.jobs.kinds[self.kind].admit(self.place.jobs, self.place.principal, request)
+    def metadata_of(self, job: Job) -> dict:
+        """How ListPipelineExecutionSteps shows the job."""
+        return {f"{self.kind}Job": {"Arn": job.arn}}
 
     def stop(self) -> None:
         """Stop the job."""
@@ -133,6 +125,21 @@ class JobStep(StepRun):
             self.job.stop()
 
 # %% ../../nbs/sandbox/55_steps.ipynb #ce32d479
+def check_request(
+    place: Place,
+    job: Job,  # Just made
+) -> None:
+    """Refuse what CreateProcessingJob or its like would refuse. Error: StepFailed."""
+    operation = f"Create{job.kind}Job"
+    try:
+        validate(operation, {f"{job.kind}JobName": job.name, **job.request})
+        place.jobs.store.authorize(place.principal, f"sagemaker:{operation}", job.arn)
+        place.jobs.kinds[job.kind].admit(place.jobs, place.principal, job.request)
+    except AwsError as error:
+        place.jobs.known.pop(job.arn)
+        raise StepFailed(f"ClientError: Failed to invoke sagemaker:{operation}. Error Details: {error.message}") from None
+
+
 def check_job(
     job: Job,
 ) -> None:
@@ -159,14 +166,6 @@ class Transform(JobStep):
     """A batch transform job."""
 
     kind = "Transform"
-
-    def admit(
-        self,
-        request: dict,
-    ) -> None:
-        """Refuse also what has not the shape of a request. Error: AwsError."""
-        validate("CreateTransformJob", {"TransformJobName": self.name, **request})
-        super().admit(request)
 
 # %% ../../nbs/sandbox/55_steps.ipynb #27011203
 PARTS = ("Statistics", "Constraints")
@@ -208,7 +207,7 @@ NO_BASELINE = (
     "Set SkipCheck and RegisterNewBaseline to true for the first run."
 )
 
-
+# %% ../../nbs/sandbox/55_steps.ipynb #d00c5e56
 class QualityCheck(JobStep):
     """The analyzer's job, and the verdict on what it found."""
 
@@ -221,15 +220,19 @@ class QualityCheck(JobStep):
         job = self.run_job(self.arguments if skip else with_baseline(self.arguments, previous))
         folder = job.request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"].rstrip("/")
         calculated = {part: f"{folder}/{part.lower()}.json" for part in PARTS}
-        self._show(job, calculated, calculated if register else previous)
+        self._show(calculated, calculated if register else previous)
         if not skip:
             self._judge(f"{folder}/constraint_violations.json")
 
-    def _show(self, job: Job, calculated: dict[str, str], used: dict[str, str]) -> None:
-        uris = {f"CalculatedBaseline{part}": uri for part, uri in calculated.items()} | {f"BaselineUsedForDriftCheck{part}": uri for part, uri in used.items()}
+    def metadata_of(self, job: Job) -> dict:
+        """What is asked, before there is an answer."""
         own = {key: self.raw[key] for key in ("CheckType", "SkipCheck", "RegisterNewBaseline", "ModelPackageGroupName") if self.raw.get(key) is not None}
+        return {"QualityCheck": {**own, "CheckJobArn": job.arn}}
+
+    def _show(self, calculated: dict[str, str], used: dict[str, str]) -> None:
+        uris = {f"CalculatedBaseline{part}": uri for part, uri in calculated.items()} | {f"BaselineUsedForDriftCheck{part}": uri for part, uri in used.items()}
         self.properties |= uris
-        self.metadata = {"QualityCheck": {**own, "CheckJobArn": job.arn, **uris}}
+        self.metadata["QualityCheck"] |= uris
 
     def _judge(self, report: str) -> None:
         store = self.place.jobs.store
