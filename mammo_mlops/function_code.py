@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from .environment import Environment
 
-# %% ../nbs/21_functions.ipynb #a9e9014a
+# %% ../nbs/21_functions.ipynb #78b7db89
 RUNTIME = "python3.12"
 STEP_FUNCTIONS = ("latest_approved", "retrain_guard")  # What steps of the pipelines call
 
@@ -39,7 +39,7 @@ def source(
         raise ValueError(f"function: found {name!r}; expected {', '.join(functions())}; nothing was packed.")
     return functions()[name]
 
-
+# %% ../nbs/21_functions.ipynb #35636a53
 def pack(
     name: str,  # Such as "retrain_guard"
 ) -> bytes:
