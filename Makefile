@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench/.ready
+CHECKS := .venv-checks/.ready
 
 .PHONY: demo test lab bench clean
 .DEFAULT_GOAL := demo
@@ -11,7 +12,7 @@ PEERS := .venv-bench/.ready
 demo: $(READY)
 	@$(BIN)/mammo-mlops demo
 
-test: $(READY)
+test: $(READY) $(CHECKS)
 	@$(BIN)/nbdev_test --do_print --timing
 	@$(BIN)/python -m pytest -q --durations=5 tests
 
@@ -26,7 +27,7 @@ bench: $(READY) $(PEERS)
 
 clean:
 	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done
-	rm -rf $(VENV) .venv-bench .sandbox reports build dist *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-checks .terraform-cache .sandbox reports build dist *.egg-info
 
 $(READY): requirements.lock settings.ini setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python: found {v.major}.{v.minor}; expected 3.11 or newer; nothing was installed. Try: make PYTHON=python3.12")'
@@ -41,4 +42,11 @@ $(PEERS): requirements-bench.lock
 	@echo "Installing what the benchmark compares with into .venv-bench"
 	@$(PYTHON) -m venv --clear .venv-bench
 	@.venv-bench/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
+	@touch $@
+
+# What checks the Terraform files; it needs other versions of the same packages.
+$(CHECKS): requirements-checks.lock
+	@echo "Installing what checks the Terraform files into .venv-checks"
+	@$(PYTHON) -m venv --clear .venv-checks
+	@.venv-checks/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-checks.lock
 	@touch $@

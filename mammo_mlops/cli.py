@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'OneLine', 'Command', 'Commands', 'main', 'pairs',
-           'run', 'run_pipeline', 'approve', 'reject', 'demo', 'readme', 'sandbox', 'sandbox_start', 'sandbox_stop',
-           'sandbox_status', 'sandbox_reset', 'sandbox_logs']
+           'run', 'run_pipeline', 'approve', 'reject', 'demo', 'readme', 'terraform', 'terraform_plan',
+           'terraform_apply', 'terraform_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop', 'sandbox_status',
+           'sandbox_reset', 'sandbox_logs']
 
 # %% ../nbs/95_cli.ipynb #dea1aaf6
 import json
@@ -19,9 +20,10 @@ from .environment import InvalidInput, account_session, find_environments, load_
 from .executions import ExecutionFailed, check_succeeded, failure_logs, follow
 from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
+from .terraform import TerraformError, apply, destroy, plan, saved_plan
 
 # %% ../nbs/95_cli.ipynb #791668cf
-KNOWN_ERRORS = (InvalidInput, InvalidData, ExecutionFailed, ClientError, BotoCoreError, SandboxError)
+KNOWN_ERRORS = (InvalidInput, InvalidData, ExecutionFailed, ClientError, BotoCoreError, SandboxError, TerraformError)
 
 
 class OneLine:
@@ -143,6 +145,34 @@ def readme() -> None:
 
     root = find_environments().parent
     write_text(root / "README.md", text(root / "nbs" / "index.ipynb"))
+
+# %% ../nbs/95_cli.ipynb #424dca7e
+@main.group(cls=Commands)
+def terraform() -> None:
+    """Schedule, rules, topic and notify function of an account: dev, prod or registry."""
+
+
+@terraform.command("plan")
+@ENVIRONMENT
+def terraform_plan(environment: str) -> None:
+    """Show and save what would be done."""
+    planned = plan(environment, click.echo)
+    click.echo(f"{planned.text}\n{planned.summary}.")
+
+
+@terraform.command("apply")
+@ENVIRONMENT
+def terraform_apply(environment: str) -> None:
+    """Do what the saved plan says."""
+    apply(saved_plan(environment), click.echo)
+
+
+@terraform.command("destroy")
+@ENVIRONMENT
+@click.confirmation_option(prompt="Remove schedule, rules, topic and notify function?")
+def terraform_destroy(environment: str) -> None:
+    """Remove everything that apply made."""
+    destroy(environment, click.echo)
 
 # %% ../nbs/95_cli.ipynb #a6476ad9
 @main.group(cls=Commands)

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from .environment import Environment
 
-# %% ../nbs/21_functions.ipynb #a9e9014a
+# %% ../nbs/21_functions.ipynb #78b7db89
 RUNTIME = "python3.12"
 STEP_FUNCTIONS = ("latest_approved", "retrain_guard")  # What steps of the pipelines call
 
@@ -39,7 +39,7 @@ def source(
         raise ValueError(f"function: found {name!r}; expected {', '.join(functions())}; nothing was packed.")
     return functions()[name]
 
-
+# %% ../nbs/21_functions.ipynb #35636a53
 def pack(
     name: str,  # Such as "retrain_guard"
 ) -> bytes:
@@ -77,7 +77,7 @@ def function_arn(
     """The function's ARN; no call is made."""
     return f"arn:aws:lambda:{environment.aws_region}:{environment.account_id}:function:{function_name(environment, name)}"
 
-# %% ../nbs/21_functions.ipynb #a937c71e
+# %% ../nbs/21_functions.ipynb #f25b018c
 SECONDS = 600  # The longest that a pipeline waits for a function
 
 
@@ -105,7 +105,7 @@ def create_function(
         return False
     return True
 
-
+# %% ../nbs/21_functions.ipynb #1e3c7970
 def deploy_functions(
     environment: Environment,
     session: boto3.Session,  # In the environment's account

@@ -103,7 +103,7 @@ TO_DO = {
     "Transform": "The model did not answer. Read the step's log; approve an earlier version, which rolls back to it, and start the pipeline again.",
 }  # By the step that failed
 
-# %% ../nbs/50_inference_monitor.ipynb #4b4c04e7
+# %% ../nbs/50_inference_monitor.ipynb #82c9b5f5
 def drift_advice(
     outputs: Outputs,
 ) -> str:
@@ -124,11 +124,12 @@ def advice(
     outputs: Outputs,
 ) -> str:
     """What a person should do after this execution."""
+    failed = [step.name for step in execution.steps if step.status == "Failed"]
     if drift_found(execution):
-        return drift_advice(outputs)
-    failed = next((step for step in execution.steps if step.status == "Failed"), None)
+        others = [TO_DO[name] for name in failed if name in TO_DO and name not in (MONITOR_STEP, "SelectRows")]
+        return " ".join([drift_advice(outputs), *others])
     if failed:
-        return TO_DO.get(failed.name, "Mend what the step's reason names, then start the pipeline again.")
+        return TO_DO.get(failed[0], "Mend what the step's reason names, then start the pipeline again.")
     aside = (outputs.selection or {}).get("quarantined", 0)
     if aside:
         return f"{aside} rows were set aside and wait for a person: `quarantine/quarantine.csv` of the execution says what is wrong with each."

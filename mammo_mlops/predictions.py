@@ -39,7 +39,7 @@ def drift_found(
     """Whether the execution's monitor found violations."""
     return any(step.name == MONITOR_STEP and step.status == "Failed" and step.reason.startswith(DRIFT_REASONS) for step in execution.steps)
 
-# %% ../nbs/48_predictions.ipynb #f678a303
+# %% ../nbs/48_predictions.ipynb #4c641037
 def execution_uri(
     environment: Environment,
     execution: Execution,
@@ -67,11 +67,14 @@ def read_json(
     session: boto3.Session,
     uri: str,
 ) -> dict | None:
-    """The object's JSON content, or None where there is no such object."""
+    """The object's JSON content, or None where there is no such object, or it is no JSON: a report shows what there is."""
     content = read_object(session, uri) if uri else None
-    return None if content is None else json.loads(content)
+    try:
+        return None if content is None else json.loads(content)
+    except ValueError:
+        return None
 
-# %% ../nbs/48_predictions.ipynb #90f0ada0
+# %% ../nbs/48_predictions.ipynb #aec86d8d
 @dataclass(frozen=True)
 class Outputs:
     """What an inference execution left, as far as it came."""
@@ -84,6 +87,11 @@ class Outputs:
     batch: dict | None  # statistics.json of the batch
     statistics: dict | None  # statistics.json of the version's baseline
     constraints: dict | None  # constraints.json of the version's baseline
+
+    @property
+    def described(self) -> bool:
+        """Whether the batch can be compared with the baseline."""
+        return None not in (self.batch, self.statistics, self.constraints)
 
     @property
     def malignant(self) -> int:
@@ -217,7 +225,7 @@ def distance_of(
     by_chance = 0.0 if drift["comparison_method"].lower().endswith("simple") else 1 - data_quality.robust(1.0, trained.present, batch.present)
     return compared[0], compared[1] + by_chance
 
-# %% ../nbs/48_predictions.ipynb #92286354
+# %% ../nbs/48_predictions.ipynb #12d93873
 def drift_row(
     outputs: Outputs,
     name: str,  # Of the feature
@@ -242,7 +250,7 @@ def drift_table(
     outputs: Outputs,
 ) -> pd.DataFrame:
     """One row per feature: missing values in training and batch, distance of the distributions, verdict; no row where the batch was not described."""
-    if outputs.batch is None or outputs.statistics is None:
+    if not outputs.described:
         return pd.DataFrame([], columns=["feature", "verdict"])
     in_batch = columns_of(outputs.batch)
     return pd.DataFrame([drift_row(outputs, name) for name in columns_of(outputs.statistics) if name in in_batch])
@@ -274,14 +282,14 @@ def shares(
     found = {**found, "impossible": described.present - sum(found.values()), "missing": described.missing}
     return {label: 100 * count / rows for label, count in found.items()}
 
-# %% ../nbs/48_predictions.ipynb #3861250c
+# %% ../nbs/48_predictions.ipynb #e3af3326
 def plot_feature(
     outputs: Outputs,
     name: str,  # Of the feature
 ) -> Figure | str:
     """The feature in training and in the batch, with the monitor's verdict; a text where the batch was not described."""
-    if outputs.batch is None or outputs.statistics is None:
-        return f"{name}: the execution ended before the batch was described."
+    if not outputs.described:
+        return f"{name}: there is nothing to compare; the execution ended before, or the baseline can not be read."
     column = next(column for column in SCHEMA if column.name == name)
     trained, batch = (shares(column, columns_of(statistics)[name]) for statistics in (outputs.statistics, outputs.batch))
     labels = [label for label in trained if trained[label] or batch[label] or label in bars_of(column) and column.levels]

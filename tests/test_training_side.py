@@ -50,7 +50,7 @@ def test_a_run_trains_registers_and_reports(trained):
     found = summary(folder)
     assert found["ok"] and found["data"]["rows"] >= 830 and len(found["data"]["sha256"]) == 64
     assert [step["name"] for step in found["executions"][0]["steps"]] == [
-        "Preprocess", "Train", "Evaluate", "CheckAuc", "DataQualityBaseline", "RegisterModel",
+        "RetrainGuard", "MayTrain", "Preprocess", "Train", "Evaluate", "CheckAuc", "DataQualityBaseline", "TuneConstraints", "RegisterModel",
     ]
     version = found["model_versions"][0]
     assert version["approval_status"] == "PendingManualApproval" and version["trained_in"] == "dev"

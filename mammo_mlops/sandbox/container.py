@@ -99,10 +99,9 @@ class Process:
 
     def _kill(self, number: int) -> None:
         if self.connection.fileno() >= 0:  # closed once the end is known, so the number is still its own
-            try:
-                os.killpg(self.pid, number)
-            except (ProcessLookupError, PermissionError):
-                pass
+            for send in (os.killpg, os.kill):  # a process just forked has no group of its own yet
+                with suppress(ProcessLookupError, PermissionError):
+                    return send(self.pid, number)
 
 # %% ../../nbs/sandbox/20_container.ipynb #2c963407
 def launch(

@@ -91,7 +91,7 @@ def selected(
 
 
 def _size(value: object) -> str:
-    return f"{len(value)} columns or items" if isinstance(value, list) else f"the attributes {sorted(value)}" if isinstance(value, dict) else "a single value"
+    return f"a list of {len(value)}" if isinstance(value, list) else f"the attributes {sorted(value)}" if isinstance(value, dict) else "a single value"
 
 # %% ../../nbs/sandbox/42_transform.ipynb #9aa18c2f
 FORMATS = {"text/csv": "csv", "application/json": "json", "application/jsonlines": "json"}

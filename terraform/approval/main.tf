@@ -28,7 +28,6 @@ module "alerts" {
   topic_name     = var.pipelines_alert_topic_name
   email          = var.email
   notify_package = var.notify_package
-  notify_handler = var.notify_handler
   lambda_role    = local.lambda_role
 
   notes = {
@@ -41,7 +40,7 @@ module "alerts" {
     version-waits = {
       description = "A version waits for approval"
       key         = "version-waits <arn>"
-      values      = { arn = "$.detail.ModelPackageArn", version = "$.detail.ModelPackageVersion", time = "$.time" }
+      values      = { arn = "$.detail.ModelPackageArn", version = "$.detail.ModelPackageVersion" }
       subject     = "${var.model_package_group_name}: version <version> waits for approval"
       message     = <<-EOT
         Version <version> was registered at <time> and waits for you. Until you approve it, predictions go on with the newest approved version, and no other is trained on drift.

@@ -149,8 +149,3 @@ variable "notify_package" {
     error_message = "notify_package: found no file ${var.notify_package}; expected the notify function's zip archive."
   }
 }
-
-variable "notify_handler" {
-  description = "The notify function's handler in that archive."
-  type        = string
-}

@@ -50,9 +50,8 @@ module "alerts" {
   topic_name         = var.pipelines_alert_topic_name
   email              = var.email
   notify_package     = var.notify_package
-  notify_handler     = var.notify_handler
   lambda_role        = local.lambda_role
-  followed_pipelines = [local.pipelines.inference]
+  followed_pipelines = values(local.pipelines)
   other_rules        = concat([local.schedule_rule_arn], aws_cloudwatch_event_rule.forward[*].arn)
 
   notes = {
@@ -67,7 +66,7 @@ module "alerts" {
       key         = "drift"
       once_per    = "streak"
       pipeline    = local.pipelines.inference
-      values      = { run = "$.detail.pipelineExecutionArn", time = "$.time" }
+      values      = { run = "$.detail.pipelineExecutionArn" }
       subject     = "${local.here}: a batch has drifted"
       message     = local.texts.drift
       event_pattern = jsonencode({
@@ -86,7 +85,7 @@ module "alerts" {
       description = "A step of the inference pipeline failed, and not because of drift"
       key         = "inference-failed <run>"
       pipeline    = local.pipelines.inference
-      values      = { run = "$.detail.pipelineExecutionArn", step = "$.detail.stepName", time = "$.time" }
+      values      = { run = "$.detail.pipelineExecutionArn", step = "$.detail.stepName" }
       subject     = "${local.here}: inference failed at <step>"
       message     = local.texts.inference_failed
       event_pattern = jsonencode({
@@ -109,7 +108,7 @@ module "alerts" {
       description = "The training pipeline failed"
       key         = "training-failed <run>"
       pipeline    = local.pipelines.training
-      values      = { run = "$.detail.pipelineExecutionArn", time = "$.time" }
+      values      = { run = "$.detail.pipelineExecutionArn" }
       subject     = "${local.here}: training failed"
       message     = local.texts.training_failed
       event_pattern = jsonencode({
@@ -130,7 +129,6 @@ module "alerts" {
       key                 = "deadline"
       once_per            = "streak"
       pipeline            = local.pipelines.inference
-      values              = { time = "$.time" }
       subject             = "${local.here}: no predictions by the deadline"
       message             = local.texts.deadline
     }

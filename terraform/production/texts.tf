@@ -39,8 +39,9 @@ locals {
       The training pipeline ${var.train_pipeline.name} failed at <time>; no new version was registered. Predictions go on with the newest approved version.
 
       Run: <run>
+      Why: {failureReason}
 
-      What next: see which step failed and why, remove the cause, and train again:
+      What next: see the run's steps, remove the cause, and train again:
         ${local.steps_of_run}
         mammo-mlops run --environment ${var.env_group} --only 30
     EOT

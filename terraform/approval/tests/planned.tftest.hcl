@@ -59,7 +59,6 @@ variables {
   jenkins_account_id         = "123456789012"
   jenkins_role               = "cross-account-jenkins-role"
   notify_package             = "versions.tf" # Any file: nothing is uploaded
-  notify_handler             = "notify.handler"
 }
 
 run "the_approver_is_told_of_a_version_that_waits_and_of_nothing_else" {

@@ -24,7 +24,6 @@ variables {
   jenkins_account_id         = "123456789012"
   jenkins_role               = "cross-account-jenkins-role"
   notify_package             = "versions.tf" # Any file: nothing is uploaded
-  notify_handler             = "notify.handler"
 }
 
 run "a_workload_is_no_environment_of_this_root" {

@@ -142,6 +142,12 @@ data "aws_iam_policy_document" "notify" {
   }
 
   statement {
+    sid       = "SeeWhatWasTold"
+    actions   = ["s3:ListBucket"]
+    resources = ["arn:aws:s3:::${var.notes.bucket}"]
+  }
+
+  statement {
     sid       = "Log"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.notify.arn}:*"]
@@ -158,7 +164,7 @@ data "aws_iam_policy_document" "notify" {
 
     content {
       sid       = "FollowPipelines"
-      actions   = ["sagemaker:DescribePipelineExecution", "sagemaker:ListPipelineExecutions"]
+      actions   = ["sagemaker:ListPipelineExecutionSteps", "sagemaker:ListPipelineExecutions"]
       resources = flatten([for arn in statement.value : [arn, "${arn}/execution/*"]])
     }
   }

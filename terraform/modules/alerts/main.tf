@@ -30,6 +30,7 @@ locals {
         bucket   = var.notes.bucket
         prefix   = var.notes.prefix
         topic    = local.topic_arn
+        time     = "<time>"
         detail   = "<detail>"
       } : key => value if value != null }),
     "\\u003c", "<"), "\\u003e", ">"), "\"<detail>\"", "<detail>")
@@ -103,7 +104,7 @@ resource "aws_lambda_function" "notify" {
   description      = "Tells a person once what a rule tells it again and again"
   filename         = var.notify_package
   source_code_hash = filebase64sha256(var.notify_package)
-  handler          = var.notify_handler
+  handler          = "notify.handler"
   runtime          = "python3.12"
   role             = var.lambda_role
   timeout          = 60
@@ -139,7 +140,7 @@ resource "aws_cloudwatch_event_target" "notices" {
   arn            = aws_lambda_function.notify.arn
 
   input_transformer {
-    input_paths    = merge(each.value.values, { detail = "$.detail" })
+    input_paths    = merge(each.value.values, { detail = "$.detail", time = "$.time" })
     input_template = local.templates[each.key]
   }
 

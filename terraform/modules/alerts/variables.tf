@@ -34,7 +34,7 @@ variable "notices" {
     description         = string
     event_pattern       = optional(string)          # JSON
     schedule_expression = optional(string)          # In place of a pattern; UTC
-    values              = optional(map(string), {}) # Name of each <value> in the text: its path in the event
+    values              = optional(map(string), {}) # Name of each <value> in the text beside <time>: its path in the event
     subject             = string                    # ASCII; 100 characters at most
     message             = string
     key                 = string # Events with the same key are told once
@@ -61,12 +61,7 @@ variable "other_rules" {
 }
 
 variable "notify_package" {
-  description = "Path of the zip archive with the notify function's code."
-  type        = string
-}
-
-variable "notify_handler" {
-  description = "The notify function's handler in that archive."
+  description = "Path of the zip archive with the notify function's code, notify.py."
   type        = string
 }
 
@@ -85,7 +80,7 @@ variable "notes" {
 }
 
 variable "followed_pipelines" {
-  description = "ARNs of the pipelines whose executions the notify function may read."
+  description = "ARNs of the pipelines whose executions and steps the notify function may list."
   type        = list(string)
   default     = []
 }

@@ -62,7 +62,6 @@ variables {
   model_name                 = "mammo-severity"
   batch_dataset_filename     = "mammo-batch-dataset.csv"
   notify_package             = "versions.tf" # Any file: nothing is uploaded
-  notify_handler             = "notify.handler"
 
   train_pipeline = {
     name                = "Mammo-Severity-Train-Pipeline"

@@ -22,7 +22,6 @@ variables {
   model_name                 = "mammo-severity"
   batch_dataset_filename     = "mammo-batch-dataset.csv"
   notify_package             = "versions.tf" # Any file: nothing is uploaded
-  notify_handler             = "notify.handler"
 
   train_pipeline = {
     name                = "Mammo-Severity-Train-Pipeline"
@@ -72,46 +71,6 @@ run "an_account_id_is_twelve_digits" {
   expect_failures = [var.account_id]
 }
 
-run "a_placeholder_is_no_e_mail_address" {
-  command = plan
-
-  variables {
-    email = "<your e-mail>"
-  }
-
-  expect_failures = [var.email]
-}
-
-run "a_bus_is_named_and_not_given_by_its_arn" {
-  command = plan
-
-  variables {
-    event_bus_name = "arn:aws:events:us-east-1:444455556666:event-bus/mammo"
-  }
-
-  expect_failures = [var.event_bus_name]
-}
-
-run "a_bucket_without_sagemaker_in_its_name_is_refused" {
-  command = plan
-
-  variables {
-    default_bucket = "mammo-prod"
-  }
-
-  expect_failures = [var.default_bucket]
-}
-
-run "the_aws_managed_key_is_refused" {
-  command = plan
-
-  variables {
-    kms_key = "alias/aws/sns"
-  }
-
-  expect_failures = [var.kms_key]
-}
-
 run "a_model_name_too_long_for_the_names_made_from_it_is_refused" {
   command = plan
 
@@ -120,36 +79,6 @@ run "a_model_name_too_long_for_the_names_made_from_it_is_refused" {
   }
 
   expect_failures = [var.model_name]
-}
-
-run "a_role_of_another_account_is_refused" {
-  command = plan
-
-  variables {
-    lambda_role = "arn:aws:iam::111122223333:role/lambda-sagemaker-role"
-  }
-
-  expect_failures = [var.lambda_role]
-}
-
-run "a_pipeline_role_of_another_account_is_refused" {
-  command = plan
-
-  variables {
-    train_pipeline = {
-      name                = "mammo-severity-train-pipeline"
-      role_arn            = "arn:aws:iam::111122223333:role/some-role"
-      instance_type       = "ml.m5.xlarge"
-      instance_count      = 1
-      train_datasets      = ["part-1"]
-      auc_score_threshold = 0.8
-      sensitivity_target  = 0.9
-      hyperparameters     = {}
-      cool_down_days      = 7
-    }
-  }
-
-  expect_failures = [var.train_pipeline]
 }
 
 run "a_cool_down_of_minus_one_day_is_refused" {
@@ -279,4 +208,50 @@ run "a_missing_notify_package_is_refused" {
   }
 
   expect_failures = [var.notify_package]
+}
+
+run "placeholders_are_refused" {
+  command = plan
+
+  variables {
+    email                      = "<your e-mail>"
+    default_bucket             = "<bucket with sagemaker in it>"
+    terraform_state_bucket     = "<bucket>"
+    pipelines_alert_topic_name = "<topic>"
+  }
+
+  expect_failures = [var.email, var.default_bucket, var.terraform_state_bucket, var.pipelines_alert_topic_name]
+}
+
+run "a_bus_by_arn_a_bucket_without_sagemaker_and_the_aws_managed_key_are_refused" {
+  command = plan
+
+  variables {
+    event_bus_name = "arn:aws:events:us-east-1:444455556666:event-bus/mammo"
+    default_bucket = "mammo-prod"
+    kms_key        = "alias/aws/sns"
+  }
+
+  expect_failures = [var.event_bus_name, var.default_bucket, var.kms_key]
+}
+
+run "roles_of_another_account_are_refused" {
+  command = plan
+
+  variables {
+    lambda_role = "arn:aws:iam::111122223333:role/lambda-sagemaker-role"
+    train_pipeline = {
+      name                = "mammo-severity-train-pipeline"
+      role_arn            = "arn:aws:iam::111122223333:role/mammo-sagemaker-execution-role"
+      instance_type       = "ml.m5.xlarge"
+      instance_count      = 1
+      train_datasets      = ["part-1"]
+      auc_score_threshold = 0.8
+      sensitivity_target  = 0.9
+      hyperparameters     = {}
+      cool_down_days      = 7
+    }
+  }
+
+  expect_failures = [var.lambda_role, var.train_pipeline]
 }

@@ -1,0 +1,242 @@
+"""Terraform: its files are sound, its own tests pass, and it does in the sandbox what it does on AWS."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mammo_mlops import terraform
+from mammo_mlops.sandbox import server
+from mammo_mlops.terraform import TerraformError, apply, changes, destroy, outputs, plan, saved_plan, terraform_command, versions
+
+PROJECT = Path(__file__).parent.parent
+ROOTS = ("production", "approval")
+
+
+def quiet(line: str) -> None:
+    """Show no progress."""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """What terraform says, without an account."""
+    config = str(terraform.configure(folder / ".config", PROJECT / ".terraform-cache"))
+    environ = {**server.without_aws(dict(os.environ)), "TF_CLI_CONFIG_FILE": config, "CHECKPOINT_DISABLE": "1"}
+    done = subprocess.run([*terraform_command(), *arguments], cwd=folder, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def jenkins(sandbox):
+    """Inside, this process is Jenkins, who assumes a role in each account."""
+    with pytest.MonkeyPatch.context() as patch:
+        for key in [key for key in os.environ if key.startswith("AWS_")]:
+            patch.delenv(key)
+        for key, value in server.environ(sandbox.folder, "jenkins").items():
+            patch.setenv(key, value)
+        patch.chdir(PROJECT)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def applying(jenkins, tmp_path_factory):
+    """dev and registry are planned and applied while the files are tested: for a new queue the provider waits 25 s, here as on AWS."""
+
+    def both(environment: str, folder: Path):
+        lines = []
+        planned = plan(environment, lines.append, folder)
+        return planned, apply(planned, lines.append), folder, lines
+
+    with ThreadPoolExecutor(2) as pool:
+        yield {environment: pool.submit(both, environment, tmp_path_factory.mktemp(environment)) for environment in ("dev", "registry")}
+
+
+@pytest.fixture(scope="module")
+def applied(applying):
+    """The plan, what was done, the working copy and the progress of dev and registry."""
+    return {environment: future.result() for environment, future in applying.items()}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# The files
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """A copy of the files whose roots are initialized without their backend."""
+    folder = tmp_path_factory.mktemp("files")
+    shutil.copytree(PROJECT / "terraform", folder, dirs_exist_ok=True)
+    for root in ROOTS:
+        run(folder / root, "init", "-backend=false", "-no-color")
+        run(folder / root, "validate", "-no-color")
+    return folder
+
+
+def test_the_files_are_formatted():
+    run(PROJECT / "terraform", "fmt", "-check", "-recursive", "-diff", "-no-color")
+
+
+def test_the_roots_are_valid_and_their_own_tests_pass(copies):
+    def own_tests(file: Path) -> str:
+        return run(file.parent.parent, "test", "-no-color", f"-filter=tests/{file.name}")
+
+    files = sorted(copies.glob("*/tests/*.tftest.hcl"))
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(own_tests, files))
+    for file, text in zip(files, said, strict=True):
+        assert text.count("... pass") == file.read_text().count('run "') + 1 and "0 failed" in text
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod", "registry"])
+def test_every_key_of_an_environment_file_is_declared(environment):
+    root = "approval" if environment == "registry" else "production"
+    declared = re.findall(r'(?m)^variable "(\w+)"', (PROJECT / "terraform" / root / "variables.tf").read_text())
+    keys = list(json.loads((PROJECT / "environments" / f"{environment}.tfvars.json").read_text()))
+    assert sorted(set(declared) - {"notify_package"}) == sorted(keys)
+
+
+def test_checkov_finds_nothing_and_each_skip_is_argued():
+    checkov = PROJECT / ".venv-checks" / "bin" / "checkov"
+    if not checkov.exists():
+        pytest.skip("checkov is not installed; make test installs it")
+    environ = {**server.without_aws(dict(os.environ)), "LOG_LEVEL": "ERROR"}
+    command = [checkov, "-d", PROJECT / "terraform", "--framework", "terraform", "--skip-download", "--quiet", "--compact", "-o", "json"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    summary = json.loads(done.stdout)["summary"]
+    assert (done.returncode, summary["failed"], summary["parsing_errors"]) == (0, 0, 0)
+    assert summary["passed"] > 100
+    skips = re.findall(r"#checkov:skip=(CKV\w+): (.+)", "".join(path.read_text() for path in (PROJECT / "terraform").rglob("*.tf")))
+    assert len(skips) == 7 and all(len(reason.split()) >= 8 for _, reason in skips)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# In the sandbox
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_says_what_apply_then_does(applied):
+    for planned, done, _, _ in applied.values():
+        assert (done.added, done.changed, done.destroyed) == (planned.added, 0, 0)
+        assert planned.added > 10 and f"Plan: {planned.added} to add" in planned.text
+
+
+def test_progress_says_what_took_how_long(applied):
+    *_, lines = applied["dev"]
+    assert [re.match(r"terraform \w+ dev +\d+\.\d s", line) is not None for line in lines] == [True, True, True]
+
+
+def test_the_account_holds_what_the_files_say(applied, sandbox):
+    dev, name = sandbox.environments.dev, sandbox.environments.dev.model_name
+    events = sandbox.client("events", "dev")
+    rules = {rule["Name"]: rule for rule in events.list_rules(NamePrefix=f"{name}-")["Rules"]}
+    assert sorted(rules) == [f"{name}-{rule}" for rule in ("deadline", "drift", "inference-failed", "inference-schedule", "training-failed")]
+    assert rules[f"{name}-inference-schedule"]["ScheduleExpression"] == dev.inference_pipeline.cron_schedule
+    targets = {rule: events.list_targets_by_rule(Rule=rule)["Targets"] for rule in rules}
+    assert sorted(target["Arn"].split(":", 5)[5] for target in targets[f"{name}-drift"]) == [f"function:{name}-notify", f"pipeline/{dev.train_pipeline.name}"]
+    for target in [target for found in targets.values() for target in found]:
+        assert target["DeadLetterConfig"]["Arn"].endswith(f":{name}-dead-letters") and target["RetryPolicy"]["MaximumRetryAttempts"] == 185
+    topic = f"arn:aws:sns:us-east-1:{sandbox.account('dev')}:{dev.pipelines_alert_topic_name}"
+    subscribed = sandbox.client("sns", "dev").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [(item["Protocol"], item["Endpoint"]) for item in subscribed] == [("email", dev.email)]
+
+
+def test_the_state_is_encrypted_with_the_accounts_key_and_not_left_locked(applied, sandbox):
+    dev, s3 = sandbox.environments.dev, sandbox.client("s3", "dev")
+    found = s3.list_objects_v2(Bucket=dev.terraform_state_bucket)["Contents"]
+    assert [item["Key"] for item in found] == [f"{dev.model_name}/production.tfstate"]
+    assert s3.head_object(Bucket=dev.terraform_state_bucket, Key=found[0]["Key"])["ServerSideEncryption"] == "aws:kms"
+
+
+def test_a_second_plan_changes_nothing(applied):
+    def again(environment):
+        return plan(environment, quiet, applied[environment][2])
+
+    with ThreadPoolExecutor(2) as pool:
+        plans = list(pool.map(again, applied))
+    assert [(planned.added, planned.changed, planned.destroyed) for planned in plans] == [(0, 0, 0), (0, 0, 0)]
+    assert changes(plans[0]) == {}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", versions("dev", applied["dev"][2])["provider"])
+    assert sorted(outputs("dev", folder=applied["dev"][2])) == ["dead_letters_arn", "notify_function_arn", "rules", "topic_arn"]
+
+
+def test_a_plan_is_applied_once(applied):
+    with pytest.raises(TerraformError, match="the plan is stale: found it applied, or replaced by a later one"):
+        apply(applied["registry"][0])
+
+
+def test_a_plan_of_other_files_is_refused(applied, monkeypatch):
+    planned = plan("registry", folder=applied["registry"][2])
+    assert saved_plan("registry", applied["registry"][2]) == planned
+    monkeypatch.setattr(terraform, "pack", lambda name: b"another archive")
+    with pytest.raises(TerraformError, match="found other files .* nothing was applied. Plan again"):
+        apply(planned)
+
+
+def changed_environments(folder: Path) -> Path:
+    """The environment files, with somebody else to tell in dev."""
+    shutil.copytree(PROJECT / "environments", folder)
+    path = folder / "dev.tfvars.json"
+    path.write_text(path.read_text().replace("mammo-dev-team@", "mammo-others@"))
+    return folder
+
+
+def test_of_two_applies_at_once_one_is_refused_and_changes_nothing(applied, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAMMO_ENVIRONMENTS", str(changed_environments(tmp_path / "environments")))
+    first = plan("dev", folder=tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two", symlinks=True)
+    plans = [first, replace(first, file=str(tmp_path / "two" / "plan.tfplan"))]
+    assert (first.added, first.destroyed) == (1, 1)
+
+    def attempt(planned):
+        try:
+            return apply(planned)
+        except TerraformError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(attempt, plans))
+    refused = [result for result in results if isinstance(result, str)]
+    assert len(refused) == 1
+    assert re.search(r"the state is locked, so somebody else's .* nothing was changed|the state has changed since the plan was made", refused[0])
+
+
+def test_a_locked_state_is_one_clear_error_that_names_who_holds_it(applied, sandbox):
+    dev, s3 = sandbox.environments.dev, sandbox.client("s3", "dev")
+    lock = {"Bucket": dev.terraform_state_bucket, "Key": f"{dev.model_name}/production.tfstate.tflock"}
+    held = {"ID": "6f1c", "Operation": "OperationTypeApply", "Who": "ann@build-7", "Version": "1.11.4", "Created": "2026-11-23T06:00:00Z", "Info": "", "Path": ""}
+    s3.put_object(**lock, Body=json.dumps(held).encode())
+    try:
+        with pytest.raises(TerraformError, match=r"terraform plan dev: the state is locked, .* \(ID: 6f1c, Who: ann@build-7, .*\); nothing was changed\."):
+            plan("dev", folder=applied["dev"][2])
+    finally:
+        s3.delete_object(**lock)
+
+
+def test_a_provider_that_is_nowhere_is_one_clear_error_with_three_ways(jenkins, tmp_path, monkeypatch):
+    monkeypatch.setattr(terraform, "own_configuration", lambda: None)
+    monkeypatch.setattr(terraform, "find_mirror", lambda: None)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(TerraformError, match="terraform init dev: the AWS provider can not be found; expected one of three ways"):
+        plan("dev", folder=tmp_path)
+
+
+def test_destroy_leaves_nothing(applied, sandbox):
+    name = sandbox.environments.dev.model_name
+    with ThreadPoolExecutor(2) as pool:
+        gone = list(pool.map(lambda environment: destroy(environment, quiet, applied[environment][2]), applied))
+    assert [done.destroyed for done in gone] == [done.added for _, done, _, _ in applied.values()]
+    assert sandbox.client("events", "dev").list_rules(NamePrefix=f"{name}-")["Rules"] == []
+    assert sandbox.client("sns", "dev").list_topics()["Topics"] == []
+    assert "QueueUrls" not in sandbox.client("sqs", "dev").list_queues(QueueNamePrefix=name)
+    assert [found["FunctionName"] for found in sandbox.client("lambda", "dev").list_functions()["Functions"] if found["FunctionName"].endswith("-notify")] == []
+    iam = sandbox.client("iam", "dev")
+    assert [role["RoleName"] for role in iam.list_roles()["Roles"] if "-events-" in role["RoleName"]] == []
+    assert iam.list_role_policies(RoleName=sandbox.environments.dev.lambda_role.rpartition("/")[2])["PolicyNames"] == ["rights"]
+    assert f"alias/{name}-alerts" not in [alias["AliasName"] for alias in sandbox.client("kms", "dev").list_aliases()["Aliases"]]
