@@ -98,6 +98,7 @@ class Pipeline(Section):
     role_arn: Role  # The role the pipeline and its jobs run as: its name, completed with this account, or its ARN
     instance_type: InstanceType
     instance_count: Annotated[int, Field(ge=1, le=100)]
+    start_on_deploy: bool  # Whether a deployment also starts the pipeline
 
 # %% ../nbs/00_environment.ipynb #fa0ad127
 class TrainPipeline(Pipeline):

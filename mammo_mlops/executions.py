@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LOG_GROUPS', 'deployed_definition', 'upsert', 'Step', 'Execution', 'seconds_between', 'list_steps', 'describe',
-           'list_executions', 'ExecutionFailed', 'start', 'waits', 'line', 'follow', 'function_answer', 'step_log',
-           'failure_logs', 'check_succeeded']
+           'list_executions', 'ExecutionFailed', 'wanted', 'start', 'waits', 'line', 'follow', 'function_answer',
+           'step_log', 'failure_logs', 'check_succeeded']
 
 # %% ../nbs/24_executions.ipynb #cf68ef47
 import json
@@ -16,6 +16,8 @@ from datetime import datetime, timezone
 
 import boto3
 from botocore.exceptions import ClientError
+
+from .environment import InvalidInput
 
 # %% ../nbs/24_executions.ipynb #6ef3ddee
 def deployed_definition(
@@ -70,6 +72,7 @@ class Execution:
     seconds: float
     started_by: str  # ARN of the principal
     steps: tuple[Step, ...]
+    created: datetime | None = None
 
     @property
     def id(self) -> str:
@@ -128,6 +131,7 @@ def describe(
         seconds=round(seconds_between(answer["CreationTime"], answer["LastModifiedTime"] if over else None), 2),
         started_by=answer.get("CreatedBy", {}).get("IamIdentity", {}).get("Arn", ""),
         steps=list_steps(sagemaker, arn),
+        created=answer["CreationTime"],
     )
 
 # %% ../nbs/24_executions.ipynb #9e6f5eae
@@ -146,6 +150,16 @@ def list_executions(
 # %% ../nbs/24_executions.ipynb #c10c1ea8
 class ExecutionFailed(RuntimeError):
     """An execution that did not succeed; the text names the step and its reason."""
+
+
+def wanted(
+    start: str,  # "yes", "no" or empty
+    default: bool,  # The environment's start_on_deploy
+) -> bool:
+    """Whether to start the pipeline after its deployment. Error: InvalidInput."""
+    if start not in ("yes", "no", ""):
+        raise InvalidInput(f"start: found {start!r}; expected yes, no or nothing; nothing was deployed.")
+    return default if start == "" else start == "yes"
 
 
 def start(

@@ -10,7 +10,8 @@ __all__ = ['DECISIONS', 'statement', 'group_policy', 'ensure_package_group', 'Mo
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 import boto3
 import pandas as pd
@@ -90,6 +91,7 @@ class ModelVersion:
     created: datetime
     metadata: dict[str, str]  # What the pipeline recorded: auc, trained_in, git_commit, ...
     evaluation_uri: str  # evaluation.json
+    modified: datetime | None = None  # When it was changed last: decided, for a version that is
     modified_by: str = ""  # ARN of whoever changed it last, as SageMaker recorded it: the approver of a version that is decided
 
     @property
@@ -112,6 +114,7 @@ def describe_version(
         created=answer["CreationTime"],
         metadata=answer.get("CustomerMetadataProperties", {}),
         evaluation_uri=answer.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", ""),
+        modified=answer.get("LastModifiedTime"),
         modified_by=answer.get("LastModifiedBy", {}).get("IamIdentity", {}).get("Arn", ""),
     )
 
@@ -172,15 +175,17 @@ def decide(
     if not reason.strip():
         raise InvalidInput(f"reason: found nothing; expected why version {version.version} is {decision.lower()}; it was not changed.")
     sagemaker = session.client("sagemaker")
+    answered = sagemaker.describe_model_package(ModelPackageName=version.arn)["ResponseMetadata"]["HTTPHeaders"]["date"]
+    record = {
+        "decided_at": parsedate_to_datetime(answered).isoformat(timespec="seconds"),  # AWS's clock, not this machine's
+        "decision_reason": reason[:256],
+        "decision_evidence": version.evaluation_uri,
+    }
     sagemaker.update_model_package(
         ModelPackageArn=version.arn,
         ModelApprovalStatus=decision,
         ApprovalDescription=reason[:1024],
-        CustomerMetadataProperties={
-            "decided_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "decision_reason": reason[:256],
-            "decision_evidence": version.evaluation_uri,
-        },
+        CustomerMetadataProperties={key: value for key, value in record.items() if value},
     )
     return describe_version(sagemaker, version.arn)
 

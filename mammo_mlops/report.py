@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['STYLE', 'is_failed', 'report_cells', 'render', 'Part', 'title_of', 'failure', 'page', 'write_part', 'Link', 'Table',
-           'index_page', 'report_folder', 'point_latest', 'write_text', 'readme']
+           'Picture', 'index_page', 'report_folder', 'point_latest', 'write_text', 'readme']
 
 # %% ../nbs/70_report.ipynb #1a936265
+import io
 import json
 import os
 import re
+from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +20,7 @@ from pathlib import Path
 import nbformat
 from jinja2 import Environment as Templates
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from nbconvert import HTMLExporter, MarkdownExporter
 from nbformat import NotebookNode
 
@@ -140,7 +144,8 @@ def write_part(
 _INDEX = Templates(autoescape=True).from_string(
     """<nav>mammo_mlops</nav><h1>{{ title }}</h1><blockquote><p>{{ subtitle }}</p></blockquote>
 <div class="verdict {{ verdict_class }}"><strong>{{ verdict }}</strong>{% for text in decisions %}<br>{{ text }}{% endfor %}</div>
-{% for table in tables %}<h2>{{ table.title }}</h2><table><tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for picture in pictures %}<h2>{{ picture.title }}</h2><img alt="{{ picture.title }}" src="data:image/png;base64,{{ picture.base64 }}">
+{% endfor %}{% for table in tables %}<h2>{{ table.title }}</h2><table><tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in table.rows %}<tr>{% for value in row %}{{ cell(value) }}{% endfor %}</tr>
 {% endfor %}</table>{% endfor %}"""
 )
@@ -162,6 +167,21 @@ class Table:
     columns: tuple[str, ...]
     rows: list[tuple]
 
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of an index page."""
+
+    title: str
+    figure: Figure
+
+    @property
+    def base64(self) -> str:
+        """The figure as PNG, in base64."""
+        content = io.BytesIO()
+        self.figure.savefig(content, format="png", dpi=110)
+        return b64encode(content.getvalue()).decode()
+
 # %% ../nbs/70_report.ipynb #169a28ef
 _CELL = Templates(autoescape=True).from_string(
     """{% if value.href is defined %}<td><a href="{{ value.href }}">{{ value.text }}</a></td>
@@ -176,9 +196,10 @@ def index_page(
     verdict_class: str,  # "", "failed" or "waiting"
     decisions: list[str],  # What a person has to do
     tables: list[Table],
+    pictures: Sequence[Picture] = (),
 ) -> str:
     """The first page of a report."""
-    body = _INDEX.render(title=title, subtitle=subtitle, verdict=verdict, verdict_class=verdict_class, decisions=decisions, tables=tables,
+    body = _INDEX.render(title=title, subtitle=subtitle, verdict=verdict, verdict_class=verdict_class, decisions=decisions, tables=tables, pictures=pictures,
                          cell=lambda value: Markup(_CELL.render(value=value)))
     return page(title, body)
 

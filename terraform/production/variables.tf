@@ -127,6 +127,7 @@ variable "train_pipeline" {
     role_arn            = string
     instance_type       = string
     instance_count      = number
+    start_on_deploy     = bool
     train_datasets      = list(string)
     auc_score_threshold = number
     sensitivity_target  = number
@@ -155,6 +156,7 @@ variable "inference_pipeline" {
     role_arn          = string
     instance_type     = string
     instance_count    = number
+    start_on_deploy   = bool
     cron_schedule     = string
     deadline_schedule = string
   })
