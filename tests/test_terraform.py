@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from moto.events.models import EventPattern
 
 from mammo_mlops import terraform
 from mammo_mlops.sandbox import server
@@ -145,6 +146,35 @@ def test_the_account_holds_what_the_files_say(applied, sandbox):
     topic = f"arn:aws:sns:us-east-1:{sandbox.account('dev')}:{dev.pipelines_alert_topic_name}"
     subscribed = sandbox.client("sns", "dev").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert [(item["Protocol"], item["Endpoint"]) for item in subscribed] == [("email", dev.email)]
+
+
+STEP, EXECUTION = "Execution Step Status Change", "Execution Status Change"
+HAPPENS = [
+    ("inference", STEP, {"stepName": "MonitorBatch", "currentStepStatus": "Failed", "failureReason": "ClientError: Quality check failed. Please see"}, ["drift"]),
+    ("inference", STEP, {"stepName": "MonitorBatch", "currentStepStatus": "Failed", "failureReason": "ClientError: AlgorithmError: Quality check failed. 2 violations"}, ["drift"]),
+    ("inference", STEP, {"stepName": "MonitorBatch", "currentStepStatus": "Failed", "failureReason": "ClientError: no such baseline"}, ["inference-failed"]),
+    ("inference", STEP, {"stepName": "MonitorBatch", "currentStepStatus": "Failed"}, ["inference-failed"]),
+    ("inference", STEP, {"stepName": "MonitorBatch", "currentStepStatus": "Succeeded"}, []),
+    ("inference", STEP, {"stepName": "SelectRows", "currentStepStatus": "Failed", "failureReason": "ClientError: AlgorithmError: Blocked by 2 violations: age"}, []),
+    ("inference", STEP, {"stepName": "SelectRows", "currentStepStatus": "Failed", "failureReason": "InternalServerError"}, ["inference-failed"]),
+    ("inference", STEP, {"stepName": "PreprocessBatch", "currentStepStatus": "Failed", "failureReason": "ClientError: Quality check failed"}, ["inference-failed"]),
+    ("inference", STEP, {"stepName": "LatestApprovedModel", "currentStepStatus": "Executing"}, []),
+    ("inference", EXECUTION, {"currentPipelineExecutionStatus": "Failed"}, []),
+    ("train", STEP, {"stepName": "MonitorBatch", "currentStepStatus": "Failed", "failureReason": "ClientError: Quality check failed"}, []),
+    ("train", EXECUTION, {"currentPipelineExecutionStatus": "Failed"}, ["training-failed"]),
+    ("train", EXECUTION, {"currentPipelineExecutionStatus": "Succeeded"}, []),
+    ("another", EXECUTION, {"currentPipelineExecutionStatus": "Failed"}, []),
+]
+
+
+@pytest.mark.parametrize("pipeline, kind, detail, expected", HAPPENS)
+def test_each_event_is_matched_by_the_rule_it_is_for_and_no_other(applied, sandbox, pipeline, kind, detail, expected):
+    name, account = sandbox.environments.dev.model_name, sandbox.account("dev")
+    arn = f"arn:aws:sagemaker:us-east-1:{account}:pipeline/{name}-{pipeline}-pipeline"
+    event = {"source": "aws.sagemaker", "detail-type": f"SageMaker Model Building Pipeline {kind}", "account": account, "detail": {"pipelineArn": arn, **detail}}
+    rules = sandbox.client("events", "dev").list_rules(NamePrefix=f"{name}-")["Rules"]
+    matched = [rule["Name"] for rule in rules if "EventPattern" in rule and EventPattern.load(rule["EventPattern"]).matches_event(event)]
+    assert matched == [f"{name}-{rule}" for rule in expected]
 
 
 def test_the_state_is_encrypted_with_the_accounts_key_and_not_left_locked(applied, sandbox):

@@ -22,7 +22,7 @@ data "aws_iam_policy_document" "key" {
   }
 
   statement {
-    sid       = "RulesPublishAndLeaveDeadLetters"
+    sid       = "RulesPublish"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
     resources = ["*"]
 
@@ -108,7 +108,7 @@ data "aws_iam_policy_document" "dead_letters" {
   statement {
     sid       = "Rules"
     actions   = ["sqs:SendMessage"]
-    resources = ["arn:aws:sqs:${var.aws_region}:${var.account_id}:${local.queue_name}"]
+    resources = [local.dead_letters_arn]
 
     principals {
       type        = "Service"
@@ -156,7 +156,7 @@ data "aws_iam_policy_document" "notify" {
   statement {
     sid       = "LeaveDeadLetters"
     actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.dead_letters.arn]
+    resources = [local.dead_letters_arn]
   }
 
   dynamic "statement" {

@@ -2,11 +2,12 @@ locals {
   function_name = "${var.name}-notify"
   log_group     = "/aws/lambda/${local.function_name}"
   events        = "arn:aws:events:${var.aws_region}:${var.account_id}:rule"
-  topic_arn     = "arn:aws:sns:${var.aws_region}:${var.account_id}:${var.topic_name}"
-  queue_name    = "${var.name}-dead-letters"
   rule_names    = { for name in keys(var.notices) : name => "${var.name}-${name}" }
 
-  # Known before any rule exists: keys, queues and rules do not wait for each other in a circle, and the plan shows the texts.
+  # Known before anything exists: key, queue, function and rules do not wait for each other, and the plan shows the texts.
+  topic_arn        = "arn:aws:sns:${var.aws_region}:${var.account_id}:${var.topic_name}"
+  queue_name       = "${var.name}-dead-letters"
+  dead_letters_arn = "arn:aws:sqs:${var.aws_region}:${var.account_id}:${local.queue_name}"
   rule_arns = {
     for name, notice in var.notices : name => (
       notice.event_pattern == null || var.event_bus_name == "default"
@@ -42,7 +43,7 @@ locals {
 # ----------------------------------------------------------------------------------------------------------------------
 
 resource "aws_kms_key" "alerts" {
-  description             = "${var.name}: alerts, their dead letters and their log"
+  description             = "${var.name}: alerts and their log"
   enable_key_rotation     = true
   deletion_window_in_days = 7
   policy                  = data.aws_iam_policy_document.key.json
@@ -75,12 +76,12 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Dead letters
+# Dead letters: names and ARNs, so the queue's own encryption will do, and nothing needs a right to a key
 # ----------------------------------------------------------------------------------------------------------------------
 
 resource "aws_sqs_queue" "dead_letters" {
   name                      = local.queue_name
-  kms_master_key_id         = aws_kms_key.alerts.arn
+  sqs_managed_sse_enabled   = true
   message_retention_seconds = 1209600                                        # 14 days, the most there is
   policy                    = data.aws_iam_policy_document.dead_letters.json # Here, because the provider waits 25 s for each of queue and policy
 }
@@ -111,7 +112,7 @@ resource "aws_lambda_function" "notify" {
   memory_size      = 128
 
   dead_letter_config {
-    target_arn = aws_sqs_queue.dead_letters.arn
+    target_arn = local.dead_letters_arn
   }
 
   depends_on = [aws_cloudwatch_log_group.notify, aws_iam_role_policy.notify]

@@ -4,7 +4,7 @@ output "topic_arn" {
 }
 
 output "key_arn" {
-  description = "The key of the topic, the dead letters and the log."
+  description = "The key of the topic and the log."
   value       = aws_kms_key.alerts.arn
 }
 
