@@ -10,6 +10,8 @@ __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'One
 
 # %% ../nbs/95_cli.ipynb #dea1aaf6
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,7 +32,10 @@ class OneLine:
     """A command that ends with one clear line where the error is the user's or the account's."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
+        """Run the command; SIGTERM ends it like Ctrl-C, so that nothing is left running or half written."""
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        if given := os.environ.get("MAMMO_RAW_DATA"):
+            os.environ["MAMMO_RAW_DATA"] = os.path.abspath(given)  # notebooks run in another folder
         try:
             return super().invoke(ctx)
         except KNOWN_ERRORS as error:
@@ -184,7 +189,7 @@ def sandbox(ctx: click.Context, folder: Path | None) -> None:
 
 
 @sandbox.command("start")
-@click.option("--port", default=None, type=int, help="Port on 127.0.0.1; 0 takes a free one.")
+@click.option("--port", default=None, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 takes a free one.")
 @click.pass_obj
 def sandbox_start(folder: Path, port: int | None) -> None:
     """Start a sandbox with the accounts that the environment files name."""
@@ -228,7 +233,7 @@ def sandbox_reset(folder: Path) -> None:
 
 
 @sandbox.command("logs")
-@click.option("--lines", default=50, help="How many, from the end.")
+@click.option("--lines", default=50, type=click.IntRange(min=1), help="How many, from the end.")
 @click.pass_obj
 def sandbox_logs(folder: Path, lines: int) -> None:
     """Show the end of the sandbox's log."""

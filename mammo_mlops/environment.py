@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['Text', 'AccountId', 'Region', 'Name', 'Bucket', 'SageMakerBucket', 'Role', 'KmsKey', 'InstanceType', 'Schedule',
-           'InvalidInput', 'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'Pipeline', 'TrainPipeline',
-           'InferencePipeline', 'Monitoring', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid', 'read_json',
-           'find_environments', 'load_account', 'Environment', 'group_arn', 'jenkins_role_arn', 'Environments',
-           'load_environments', 'load_environment', 'caller_account', 'assume_role', 'account_session']
+           'OWN', 'InvalidInput', 'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'Pipeline',
+           'TrainPipeline', 'InferencePipeline', 'Monitoring', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid',
+           'read_json', 'find_environments', 'load_account', 'Environment', 'group_arn', 'jenkins_role_arn',
+           'Environments', 'load_environments', 'check_together', 'load_environment', 'caller_account', 'assume_role',
+           'account_session']
 
 # %% ../nbs/00_environment.ipynb #652901b9
 import json
@@ -45,7 +46,7 @@ def matching(
     """A check that a text matches `pattern`."""
 
     def check(value: str) -> str:
-        if not re.fullmatch(pattern, _filled(value)):
+        if not re.fullmatch(pattern, _filled(value), re.ASCII):
             raise ValueError(expected)
         return value
 
@@ -192,6 +193,13 @@ class Registry(Account):
     jenkins_account_id: AccountId
     jenkins_role: Name  # The role, of this name in every account, that Jenkins assumes
 
+    @model_validator(mode="after")
+    def check_approver(self) -> "Registry":
+        """Refuse Jenkins as approver."""
+        if self.approver_role.endswith(f"/{self.jenkins_role}"):
+            raise ValueError(f"approver_role|{self.approver_role}|a role of people; Jenkins does not approve")
+        return self
+
 
 class Workload(Account):
     """An account that trains and predicts."""
@@ -207,6 +215,13 @@ class Workload(Account):
     train_pipeline: TrainPipeline
     inference_pipeline: InferencePipeline
     monitoring: Monitoring
+
+    @model_validator(mode="after")
+    def check_names(self) -> "Workload":
+        """Refuse one name for two pipelines."""
+        if self.train_pipeline.name.lower() == self.inference_pipeline.name.lower():
+            raise ValueError(f"inference_pipeline.name|{self.inference_pipeline.name}|another name than the train pipeline's")
+        return self
 
 # %% ../nbs/00_environment.ipynb #fcaa8571
 def _complaint(error: dict) -> str:
@@ -248,9 +263,14 @@ def read_json(
         known = ", ".join(sorted(p.name for p in path.parent.glob("*.tfvars.json"))) or "none"
         raise invalid(path, [f"no such file; {path.parent} holds: {known}"])
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise invalid(path, [f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})"]) from None
+    except UnicodeDecodeError as error:
+        raise invalid(path, [f"byte {error.start}: not UTF-8 text"]) from None
+    if not isinstance(content, dict):
+        raise invalid(path, [f"found {type(content).__name__}; expected an object with keys"])
+    return content
 
 # %% ../nbs/00_environment.ipynb #e4aac2bf
 def find_environments() -> Path:
@@ -341,18 +361,31 @@ class Environments:
 def load_environments(
     folder: Path | None = None,  # Where the files are; found when not given
 ) -> Environments:
-    """All environments; an account id used by two of them is an error."""
+    """All environments; what belongs to one of them and is named by another is an error."""
     folder = folder or find_environments()
     dev, prod, registry = (load_account(name, folder) for name in ("dev", "prod", "registry"))
-    seen: dict[str, str] = {registry.jenkins_account_id: "registry.tfvars.json (jenkins_account_id)"}
-    for account in (registry, dev, prod):
-        if account.account_id in seen:
-            raise invalid(
-                folder / f"{account.env_group}.tfvars.json",
-                [f"account_id: found {account.account_id!r}, the account of {seen[account.account_id]}; expected one of its own"],
-            )
-        seen[account.account_id] = f"{account.env_group}.tfvars.json"
+    check_together(folder, (registry, dev, prod))
     return Environments(Environment(dev, registry), Environment(prod, registry), registry)
+
+
+OWN = ("jenkins_account_id", "account_id", "model_artifacts_bucket", "default_bucket", "terraform_state_bucket")
+
+
+def check_together(
+    folder: Path,  # Of the files
+    accounts: tuple[Account, ...],
+) -> None:
+    """Refuse an account or a bucket that two keys name, and a second region: a registry serves its own. Error: InvalidEnvironment."""
+    seen: dict[str, str] = {}
+    for account in accounts:
+        name = f"{account.env_group}.tfvars.json"
+        for key in (key for key in OWN if hasattr(account, key)):
+            value = getattr(account, key)
+            if value in seen:
+                raise invalid(folder / name, [f"{key}: found {value!r}, as {seen[value]} has; expected one of its own"])
+            seen[value] = f"{key} of {name}"
+        if account.aws_region != accounts[0].aws_region:
+            raise invalid(folder / name, [f"aws_region: found {account.aws_region!r}; expected {accounts[0].aws_region!r}, the registry's"])
 
 
 def load_environment(

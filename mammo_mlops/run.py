@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['JOBS', 'CHECKS', 'project', 'select_jobs', 'typed', 'parameters_of', 'execute', 'Run', 'execute_all', 'run_notebooks',
            'known_executions', 'waiting', 'verdict', 'parts_table', 'steps_table', 'execution_record', 'version_record',
-           'Seen', 'look', 'summary', 'account_ids', 'write_report']
+           'Seen', 'look', 'summary', 'account_ids', 'named_executions', 'write_report']
 
 # %% ../nbs/80_run.ipynb #91c28b38
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -108,7 +109,9 @@ def execute(
         status, reason = "failed", failure(nbformat.read(target, as_version=4))
     except (DeadKernelError, CellTimeoutError) as error:
         status, reason = "failed", f"{type(error).__name__}: {error}"
-    title = title_of(nbformat.read(target, as_version=4))
+    except (KeyboardInterrupt, SystemExit):
+        status, reason = "failed", "stopped by a signal"
+    title = title_of(nbformat.read(target if target.is_file() else source, as_version=4))
     return Part(source.stem, title, status, round(time.monotonic() - started, 2), reason)
 
 # %% ../nbs/80_run.ipynb #925f5f7a
@@ -143,7 +146,8 @@ def execute_all(
             parts.append(Part(source.stem, title_of(nbformat.read(source, as_version=4)), "not run", 0.0))
             continue
         part = execute(source, folder, parameters[source.stem])
-        write_part(folder, folder / source.name, heading)
+        if (folder / source.name).is_file():
+            write_part(folder, folder / source.name, heading)
         parts.append(part)
         show(f"  {part.name:<22} {part.status:<10} {part.seconds:6.1f} s" + (f"  {part.reason}" if part.reason else ""))
     return tuple(parts)
@@ -306,14 +310,22 @@ def account_ids() -> dict[str, str]:
     return {name: account_of(environments, name).account_id for name in JOBS}
 
 # %% ../nbs/80_run.ipynb #00662d63
+def named_executions(
+    run: Run,
+) -> set[str]:
+    """ARNs of executions that the run's notebooks show: another run's may begin meanwhile."""
+    pattern = r"arn:aws:sagemaker:[\w-]+:\d+:pipeline/[\w-]+/execution/\w+"
+    return {arn for path in run.folder.glob("*.ipynb") for arn in re.findall(pattern, path.read_text(encoding="utf-8"))}
+
+
 def write_report(
     run: Run,
     before: set[str],  # ARNs of executions that the run did not start
 ) -> None:
     """Write `index.html` and `summary.json`; what the accounts do not answer is said on the page."""
     try:
-        found = look(run.environment)
-        seen = [replace(found, executions=[execution for execution in found.executions if execution.arn not in before])]
+        found, named = look(run.environment), named_executions(run)
+        seen = [replace(found, executions=[e for e in found.executions if e.arn in named and e.arn not in before])]
         decisions = waiting(seen[0].versions) if run.ok else []
     except Exception as error:  # the report of a failed run must be written whatever the accounts answer
         seen, decisions = [], [f"The accounts did not answer: {type(error).__name__}: {error}"]

@@ -198,6 +198,9 @@ def provenance(
         "auc": read(evaluate, EVALUATION, "classification_metrics.auc.value"),
         "auc_low": read(evaluate, EVALUATION, "classification_metrics.auc.interval_low"),
         "auc_high": read(evaluate, EVALUATION, "classification_metrics.auc.interval_high"),
+        "sensitivity": read(evaluate, EVALUATION, "classification_metrics.sensitivity.value"),
+        "specificity": read(evaluate, EVALUATION, "classification_metrics.specificity.value"),
+        "gate": str(environment.train_pipeline.auc_score_threshold),
     }
 
 # %% ../nbs/27_train_definition.ipynb #d795b085

@@ -15,8 +15,9 @@ import pandas as pd
 from botocore.exceptions import ClientError
 from matplotlib.figure import Figure
 
+from . import executions
 from .environment import Environment
-from .executions import Execution, start, upsert
+from .executions import Execution, upsert
 from .function_code import deploy_functions
 from .sdk import configure_sdk
 from .step_code import git_commit, step_code, step_code_prefix, step_code_sha256, upload_step_code
@@ -60,7 +61,7 @@ def start_training(
     parameters: dict[str, object],  # Overrides of the pipeline's parameters
 ) -> str:
     """Start the training pipeline; the execution's ARN."""
-    return start(session, environment.train_pipeline.name, parameters, f"commit {git_commit()}")
+    return executions.start(session, environment.train_pipeline.name, parameters, f"commit {git_commit()}")
 
 # %% ../nbs/30_train_pipeline.ipynb #79440bbd
 def read_evaluation(
@@ -107,4 +108,4 @@ def draw(
     plot: Callable[[dict], Figure],  # Of mammo_mlops.evaluation_plots
 ) -> Figure | str:
     """The figure, or why there is none."""
-    return plot(evaluation) if evaluation else "The execution ended before the evaluation."
+    return plot(evaluation) if evaluation else "There is no evaluation."

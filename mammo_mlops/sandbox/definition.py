@@ -478,7 +478,7 @@ def _by_name(kind: str, items: list[tuple[str, object]]) -> dict[str, object]:
 def _loaded(text: str) -> dict:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(f"It is not valid JSON: {error}.") from None
     if wrong := misfit(content, WHOLE):
         raise invalid(f"{wrong}.")
