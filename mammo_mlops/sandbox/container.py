@@ -8,7 +8,7 @@ __all__ = ['PRELOAD', 'TITLE_ROOM', 'GRACE', 'LONGEST_LINE', 'MOST_LINES', 'BASE
            'clean_environment', 'write_interpreters', 'request_of', 'has_mounts', 'run_container', 'write_json',
            'processing_files', 'channel_config', 'training_files', 'said']
 
-# %% ../../nbs/sandbox/20_container.ipynb #1305059e
+# %% ../../nbs/sandbox/20_container.ipynb #98a4c113
 import json
 import os
 import shlex
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from . import fork_server
 
-# %% ../../nbs/sandbox/20_container.ipynb #3a90d93a
+# %% ../../nbs/sandbox/20_container.ipynb #287703ed
 PRELOAD = (
     "numpy", "pandas", "scipy.stats", "sklearn.calibration", "sklearn.compose", "sklearn.ensemble", "sklearn.impute",
     "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline", "sklearn.preprocessing",
@@ -75,7 +75,7 @@ class Exit:
         """The signal's name, if one killed it."""
         return signal.Signals(-self.code).name if self.code < 0 else None
 
-# %% ../../nbs/sandbox/20_container.ipynb #442e851e
+# %% ../../nbs/sandbox/20_container.ipynb #01b75f15
 @dataclass
 class Process:
     """A job's process, from here."""
@@ -103,7 +103,7 @@ class Process:
                 with suppress(ProcessLookupError, PermissionError):
                     return send(self.pid, number)
 
-# %% ../../nbs/sandbox/20_container.ipynb #7d9eadca
+# %% ../../nbs/sandbox/20_container.ipynb #1960c222
 def launch(
     launcher: Launcher,
     request: dict,  # argv, env, cwd, shown, hidden, modules: see `fork_server.become`
@@ -120,7 +120,7 @@ def launch(
         server.wait(10)
     raise ChildProcessError(f"The fork server ended with {server.returncode} when asked to start {request['argv'][0]!r}; nothing was started.")
 
-
+# %% ../../nbs/sandbox/20_container.ipynb #6fc4bf0e
 def ask(
     control: socket.socket,  # To the fork server
     request: dict,

@@ -7,7 +7,7 @@ __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed',
            'Fail', 'JobStep', 'check_job', 'Processing', 'Training', 'Transform', 'previous_baseline', 'with_baseline',
            'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
 
-# %% ../../nbs/sandbox/55_steps.ipynb #356770b2
+# %% ../../nbs/sandbox/55_steps.ipynb #ea4a5b4b
 import json
 from dataclasses import dataclass
 
@@ -86,11 +86,11 @@ class Fail(StepRun):
         self.metadata = {"Fail": {"ErrorMessage": message}}
         raise StepFailed(message)
 
-# %% ../../nbs/sandbox/55_steps.ipynb #02f5f80b
+# %% ../../nbs/sandbox/55_steps.ipynb #68afc956
 class JobStep(StepRun):
     """A step that is one job."""
 
-    kind = "Processing"
+    kind, checked = "Processing", False  # Whether the service model checks the request, beyond what the definition's check did
     job: Job | None = None
     stopped = False
 
@@ -103,15 +103,17 @@ class JobStep(StepRun):
         request: dict,
     ) -> Job:
         """Create the job, run it, and fail when it does."""
-        place = self.place
+        place, operation = self.place, f"Create{self.kind}Job"
         self.job = place.jobs.new(self.kind, place.account, self.name, request, place.region)
         self.metadata = {f"{self.kind}Job": {"Arn": self.job.arn}}
         try:
-            place.jobs.store.authorize(place.principal, f"sagemaker:Create{self.kind}Job", self.job.arn)
-            self.admit(request)
+            place.jobs.store.authorize(place.principal, f"sagemaker:{operation}", self.job.arn)
+            if self.checked:
+                validate(operation, {f"{self.kind}JobName": self.name, **request})
+            place.jobs.kinds[self.kind].admit(place.jobs, place.principal, request)
         except AwsError as error:
             place.jobs.known.pop(self.job.arn)
-            raise StepFailed(f"ClientError: Failed to invoke sagemaker:Create{self.kind}Job. Error Details: {error.message}") from None
+            raise StepFailed(f"ClientError: Failed to invoke sagemaker:{operation}. Error Details: {error.message}") from None
         if self.stopped:
             self.job.stop()
         run_job(place.jobs, self.job)
@@ -119,20 +121,13 @@ class JobStep(StepRun):
         check_job(self.job)
         return self.job
 
-    def admit(
-        self,
-        request: dict,
-    ) -> None:
-        """Refuse what the service would. Error: AwsError."""
-        self.place.jobs.kinds[self.kind].admit(self.place.jobs, self.place.principal, request)
-
     def stop(self) -> None:
         """Stop the job."""
         self.stopped = True
         if self.job:
             self.job.stop()
 
-# %% ../../nbs/sandbox/55_steps.ipynb #ce32d479
+# %% ../../nbs/sandbox/55_steps.ipynb #636ec717
 def check_job(
     job: Job,
 ) -> None:
@@ -158,15 +153,7 @@ class Training(JobStep):
 class Transform(JobStep):
     """A batch transform job."""
 
-    kind = "Transform"
-
-    def admit(
-        self,
-        request: dict,
-    ) -> None:
-        """Refuse also what has not the shape of a request. Error: AwsError."""
-        validate("CreateTransformJob", {"TransformJobName": self.name, **request})
-        super().admit(request)
+    kind, checked = "Transform", True
 
 # %% ../../nbs/sandbox/55_steps.ipynb #27011203
 PARTS = ("Statistics", "Constraints")
@@ -309,5 +296,5 @@ def outputs_in(
             raise StepFailed(f"ClientError: The Lambda function's answer has no usable {name!r}: found {value!r}; expected a string, number or boolean.")
     return values
 
-# %% ../../nbs/sandbox/55_steps.ipynb #76539fd3
+# %% ../../nbs/sandbox/55_steps.ipynb #588fbef8
 STEP_CLASSES = {kind.__name__: kind for kind in (Condition, Fail, Lambda, Model, Processing, QualityCheck, RegisterModel, Training, Transform)}
