@@ -153,7 +153,7 @@ def test_run_pipeline_upserts_starts_and_follows(call, trained):
     assert re.search(r"RegisterModel +RegisterModel +Succeeded", output)
     bucket = json.loads((ROOT / "environments" / "dev.tfvars.json").read_text())["default_bucket"]
     code, output = call(RUN_PIPELINE, "--environment", "dev", "-p", f"InputDataUrl=s3://{bucket}/nothing/")
-    assert code == 1 and "Preprocess: " in output and "Traceback" not in output
+    assert code == 1 and "RetrainGuard: " in output and "found no objects; expected training data" in output and "Traceback" not in output
 
 
 def test_patients_rows_stay_in_the_own_bucket_and_outputs_are_encrypted(sandbox, trained):

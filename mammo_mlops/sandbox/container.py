@@ -25,7 +25,7 @@ from pathlib import Path
 
 from . import fork_server
 
-# %% ../../nbs/sandbox/20_container.ipynb #3a90d93a
+# %% ../../nbs/sandbox/20_container.ipynb #287703ed
 PRELOAD = (
     "numpy", "pandas", "scipy.stats", "sklearn.calibration", "sklearn.compose", "sklearn.ensemble", "sklearn.impute",
     "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline", "sklearn.preprocessing",
@@ -120,7 +120,7 @@ def launch(
         server.wait(10)
     raise ChildProcessError(f"The fork server ended with {server.returncode} when asked to start {request['argv'][0]!r}; nothing was started.")
 
-
+# %% ../../nbs/sandbox/20_container.ipynb #6fc4bf0e
 def ask(
     control: socket.socket,  # To the fork server
     request: dict,

@@ -118,7 +118,7 @@ def training_command(
         raise UnknownImage(f"The stand-in for {uri!r} has no algorithm of its own for training; give a ContainerEntrypoint.")
     return ["python3", str(PACKAGE / "sandbox/xgboost_algorithm.py"), image.version]
 
-
+# %% ../../nbs/sandbox/30_images.ipynb #9b6e0172
 def serving_command(
     image: Image,
     uri: str,  # Of the image

@@ -127,7 +127,7 @@ def download(
         raise unless_trouble(error, f"ClientError: Data download failed: {error.message}") from None
     return len(mine)
 
-# %% ../../nbs/sandbox/40_jobs.ipynb #c4b5cbd3
+# %% ../../nbs/sandbox/40_jobs.ipynb #f320e108
 def found_objects(
     store: Store,
     principal: Principal,
@@ -142,7 +142,7 @@ def found_objects(
         raise JobFailed(nothing_found(source.uri, store.region, principal))
     return found
 
-
+# %% ../../nbs/sandbox/40_jobs.ipynb #be5f335c
 def nothing_found(
     uri: str,
     region: str,

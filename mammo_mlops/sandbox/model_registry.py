@@ -574,7 +574,7 @@ def delete_model(self: ModelRegistry, principal: Principal, request: dict) -> No
     del self.models[principal.account, model["ModelName"]]
     self.tags.pop(model["ModelArn"], None)
 
-
+# %% ../../nbs/sandbox/50_model_registry.ipynb #a9945d37
 @patch
 def served(
     self: ModelRegistry,

@@ -7,7 +7,7 @@ __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed',
            'Fail', 'JobStep', 'check_request', 'check_job', 'Processing', 'Training', 'Transform', 'previous_baseline',
            'with_baseline', 'QualityCheck', 'RegisterModel', 'Model', 'Lambda', 'outputs_in']
 
-# %% ../../nbs/sandbox/55_steps.ipynb #356770b2
+# %% ../../nbs/sandbox/55_steps.ipynb #ea4a5b4b
 import json
 from dataclasses import dataclass
 
@@ -86,7 +86,7 @@ class Fail(StepRun):
         self.metadata = {"Fail": {"ErrorMessage": message}}
         raise StepFailed(message)
 
-# %% ../../nbs/sandbox/55_steps.ipynb #02f5f80b
+# %% ../../nbs/sandbox/55_steps.ipynb #68afc956
 class JobStep(StepRun):
     """A step that is one job."""
 
@@ -124,7 +124,7 @@ class JobStep(StepRun):
         if self.job:
             self.job.stop()
 
-# %% ../../nbs/sandbox/55_steps.ipynb #ce32d479
+# %% ../../nbs/sandbox/55_steps.ipynb #636ec717
 def check_request(
     place: Place,
     job: Job,  # Just made
@@ -312,5 +312,5 @@ def outputs_in(
             raise StepFailed(f"ClientError: The Lambda function's answer has no usable {name!r}: found {value!r}; expected a string, number or boolean.")
     return values
 
-# %% ../../nbs/sandbox/55_steps.ipynb #76539fd3
+# %% ../../nbs/sandbox/55_steps.ipynb #588fbef8
 STEP_CLASSES = {kind.__name__: kind for kind in (Condition, Fail, Lambda, Model, Processing, QualityCheck, RegisterModel, Training, Transform)}

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'NO_PING', 'START_SECONDS', 'LONGEST', 'TRANSFORM', 'parse_path', 'selected', 'media', 'Plan',
-           'check_processing', 'check_request', 'ObjectFailed', 'records', 'cells', 'row_text', 'filtered', 'each',
-           'requests_of', 'joined', 'answer_lines', 'assembled', 'unpack_model', 'transform_environment', 'Endpoint',
-           'await_ready', 'serving', 'invoke', 'lost', 'transform_content', 'complete', 'data_log', 'transform_object',
-           'served_model', 'prepare_container', 'transform_share', 'transform', 'describe_transform', 'admit_transform']
+           'check_processing', 'type_problems', 'filter_problem', 'check_request', 'ObjectFailed', 'records', 'cells',
+           'row_text', 'filtered', 'each', 'requests_of', 'joined', 'answer_lines', 'assembled', 'unpack_model',
+           'transform_environment', 'Endpoint', 'await_ready', 'serving', 'invoke', 'lost', 'transform_content',
+           'complete', 'data_log', 'transform_object', 'served_model', 'prepare_container', 'transform_share',
+           'transform', 'describe_transform', 'admit_transform']
 
 # %% ../../nbs/sandbox/42_transform.ipynb #199d0038
 import csv
@@ -67,7 +68,7 @@ def _part(path: str, inside: str | None, name: str | None) -> object:
         return slice(int(found[1] or 0), None)
     raise ValueError(f"Invalid JsonPath: {path}: Format [{inside}] is not supported")
 
-# %% ../../nbs/sandbox/42_transform.ipynb #1a7f485b
+# %% ../../nbs/sandbox/42_transform.ipynb #6dd310b2
 def selected(
     value: object,
     parts: list[object],  # As `parse_path` gives them
@@ -93,7 +94,7 @@ def selected(
 def _size(value: object) -> str:
     return f"a list of {len(value)}" if isinstance(value, list) else f"the attributes {sorted(value)}" if isinstance(value, dict) else "a single value"
 
-# %% ../../nbs/sandbox/42_transform.ipynb #9aa18c2f
+# %% ../../nbs/sandbox/42_transform.ipynb #929cd6f7
 FORMATS = {"text/csv": "csv", "application/json": "json", "application/jsonlines": "json"}
 
 
@@ -103,7 +104,7 @@ def media(
     """The type without its parameters."""
     return (kind or "").partition(";")[0].strip().lower()
 
-
+# %% ../../nbs/sandbox/42_transform.ipynb #56dd874f
 @dataclass(frozen=True)
 class Plan:
     """How a job's objects become requests, and answers become objects."""
@@ -138,43 +139,60 @@ class Plan:
         """Whether records are more than passed on."""
         return self.joins or any(self.processing[key] != "$" for key in ("InputFilter", "OutputFilter"))
 
-# %% ../../nbs/sandbox/42_transform.ipynb #75865f05
+# %% ../../nbs/sandbox/42_transform.ipynb #be95d3a7
 def check_processing(
     plan: Plan,
 ) -> None:
     """Refuse filters and joins that can not work. Error: AwsError."""
-    given, output = plan.request["TransformInput"], plan.request["TransformOutput"]
-    types = media(given.get("ContentType")), media(output.get("Accept"))
-    problem = None
-    if types[0] != types[1] or not plan.form:
-        problem = f"ContentType and Accept must both be one of {', '.join(FORMATS)}; found {given.get('ContentType')} and {output.get('Accept')}"
-    elif given.get("SplitType", "None") != output.get("AssembleWith", "None") or (plan.form == "csv" and not plan.lines):
-        problem = f"SplitType and AssembleWith must be the same, and Line for text/csv; found {given.get('SplitType', 'None')} and {output.get('AssembleWith', 'None')}"
-    for key in ("InputFilter", "OutputFilter"):
-        try:
-            parts = parse_path(plan.processing[key])
-            if plan.form == "csv" and any(isinstance(part, str) or (isinstance(part, list) and isinstance(part[0], str)) for part in parts[:1]) or (plan.form == "csv" and len(parts) > 1):
-                problem = f"{key} {plan.processing[key]}: a CSV row has positions only, such as $[1:]"
-        except ValueError as error:
-            problem = f"{key}: {error}"
-    if plan.processes and problem:
-        raise AwsError("ValidationException", f"DataProcessing: {problem}. No transform job was created.")
+    problems = [*type_problems(plan), *(filter_problem(plan.processing[key], plan.form) for key in ("InputFilter", "OutputFilter"))]
+    found = next(filter(None, problems), None)
+    if plan.processes and found:
+        raise AwsError("ValidationException", f"DataProcessing: {found}. No transform job was created.")
 
-# %% ../../nbs/sandbox/42_transform.ipynb #91480c58
+
+def type_problems(
+    plan: Plan,
+) -> list[str]:
+    """What is wrong with the types of data and the delimiters, if anything."""
+    given, output = plan.request["TransformInput"], plan.request["TransformOutput"]
+    types, ends = (given.get("ContentType"), output.get("Accept")), (given.get("SplitType", "None"), output.get("AssembleWith", "None"))
+    same = media(types[0]) == media(types[1]) and plan.form
+    fitting = ends[0] == ends[1] and (plan.form != "csv" or plan.lines)
+    return [
+        "" if same else f"ContentType and Accept must both be one of {', '.join(FORMATS)}; found {types[0]} and {types[1]}",
+        "" if fitting else f"SplitType and AssembleWith must be the same, and Line for text/csv; found {ends[0]} and {ends[1]}",
+    ]
+
+
+def filter_problem(
+    path: str,
+    form: str,  # csv or json
+) -> str:
+    """What is wrong with a filter, if anything."""
+    try:
+        parts = parse_path(path)
+    except ValueError as error:
+        return str(error)
+    names = any(isinstance(part, str) or (isinstance(part, list) and isinstance(part[0], str)) for part in parts)
+    return f"{path}: a CSV row has positions only, such as $[1:]" if form == "csv" and (names or len(parts) > 1) else ""
+
+# %% ../../nbs/sandbox/42_transform.ipynb #1b4a145d
 def check_request(
     request: dict,  # Of CreateTransformJob
 ) -> None:
     """Refuse what is not done here, or can not be done at all. Error: AwsError."""
     split, most, concurrent = request["TransformInput"].get("SplitType", "None"), request.get("MaxPayloadInMB"), request.get("MaxConcurrentTransforms") or 1
-    unsupported = [
-        f"SplitType {split}" if split not in ("None", "Line") else "",
-        "MaxPayloadInMB 0 (streaming)" if most == 0 else "",
-        "DataCaptureConfig" if request.get("DataCaptureConfig") else "",
-    ]
-    if any(unsupported):
-        raise AwsError("UnsupportedOperation", f"CreateTransformJob with {' and '.join(filter(None, unsupported))} is not supported by this sandbox; no transform job was created.")
-    if (most or 1) > 100 or (most or 1) * concurrent > 100:
-        raise AwsError("ValidationException", f"MaxPayloadInMB must not exceed 100, nor MaxConcurrentTransforms * MaxPayloadInMB; found {most} and {concurrent}. No transform job was created.")
+    refused = {
+        f"SplitType {split}": split not in ("None", "Line"),
+        "MaxPayloadInMB 0 (streaming)": most == 0,
+        "DataCaptureConfig": bool(request.get("DataCaptureConfig")),
+    }
+    if any(refused.values()):
+        names = " and ".join(name for name, found in refused.items() if found)
+        raise AwsError("UnsupportedOperation", f"CreateTransformJob with {names} is not supported by this sandbox; no transform job was created.")
+    if (most or 1) * concurrent > 100:
+        problem = f"MaxConcurrentTransforms * MaxPayloadInMB must not exceed 100; found {concurrent} * {most}"
+        raise AwsError("ValidationException", f"{problem}. No transform job was created.")
     check_processing(Plan(request))
 
 # %% ../../nbs/sandbox/42_transform.ipynb #89898472
@@ -261,7 +279,7 @@ def requests_of(
         size += length
     yield batch
 
-# %% ../../nbs/sandbox/42_transform.ipynb #f494e6cd
+# %% ../../nbs/sandbox/42_transform.ipynb #98a7cd6e
 def joined(
     record: str,
     prediction: str,
@@ -274,7 +292,7 @@ def joined(
     pair = {**content, "SageMakerOutput": output} if isinstance(content, dict) else {"SageMakerInput": content, "SageMakerOutput": output}
     return json.dumps(pair, separators=(",", ":"))
 
-
+# %% ../../nbs/sandbox/42_transform.ipynb #945085f0
 def answer_lines(
     answers: list[bytes],
     sent: list[list[bytes]],  # Records of each request
@@ -346,12 +364,12 @@ def transform_environment(
     limits = {name: str(value) for name, value in told.items() if value}
     return aws_environment(jobs, job.region, principal) | given | limits | {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": "0"}
 
-# %% ../../nbs/sandbox/42_transform.ipynb #6cfed2be
+# %% ../../nbs/sandbox/42_transform.ipynb #a8994bc0
 NO_PING = "AlgorithmError: Model container failed to respond to ping. Please ensure /ping endpoint is implemented and responds with an HTTP 200 status code"
 START_SECONDS = 1800  # Until the container must answer
 LONGEST = 5 * 86400  # Seconds of a transform job
 
-
+# %% ../../nbs/sandbox/42_transform.ipynb #c53e261e
 @dataclass
 class Endpoint:
     """A container that serves, as long as it lives."""
@@ -517,7 +535,7 @@ def transform_object(
     put(jobs.store, principal, f"{output['S3OutputPath'].rstrip('/')}/{path}.out", content, output.get("KmsKeyId"))
     return None
 
-# %% ../../nbs/sandbox/42_transform.ipynb #37ded85e
+# %% ../../nbs/sandbox/42_transform.ipynb #52d93045
 def served_model(
     jobs: Jobs,
     account: str,
@@ -534,7 +552,7 @@ def served_model(
         raise AwsError("UnsupportedOperation", f"The model {name} has a ModelDataSource or several models; this sandbox reads one ModelDataUrl. No transform job was created.")
     return model["ExecutionRoleArn"], container
 
-
+# %% ../../nbs/sandbox/42_transform.ipynb #775570bf
 def prepare_container(
     jobs: Jobs,
     job: Job,
