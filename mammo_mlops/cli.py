@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'OneLine', 'Command', 'Commands', 'main', 'pairs',
-           'run', 'run_pipeline', 'approve', 'reject', 'demo', 'readme', 'terraform', 'terraform_plan',
+           'run', 'run_pipeline', 'try_batch', 'approve', 'reject', 'demo', 'readme', 'terraform', 'terraform_plan',
            'terraform_apply', 'terraform_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop', 'sandbox_status',
            'sandbox_reset', 'sandbox_logs']
 
@@ -100,6 +100,21 @@ def run_pipeline(environment: str, parameter: tuple[str, ...], wait: bool) -> No
         execution = follow(session, arn, click.echo)
         click.echo(failure_logs(session, execution), nl=False)
         check_succeeded(execution)
+
+# %% ../nbs/95_cli.ipynb #81a83888
+@main.command("test-batch")
+@ENVIRONMENT
+@click.option("--batch", type=click.Choice(["clean", "outliers"]), required=True, help="Which of the two batches that the data split made.")
+def try_batch(environment: str, batch: str) -> None:
+    """Predict a batch with the deployed inference pipeline; exit code 1 when nothing was predicted."""
+    from mammo_mlops import inference_pipeline, predictions
+
+    env = load_environment(environment)
+    session = env.session()
+    execution = inference_pipeline.test_batch(env, session, batch, click.echo)
+    outputs = predictions.read_outputs(env, session, execution)
+    click.echo(f"{execution.status}: {len(outputs.predictions)} rows predicted. {inference_pipeline.advice(execution, outputs)}")
+    sys.exit(0 if len(outputs.predictions) else 1)
 
 # %% ../nbs/95_cli.ipynb #fe5ce35b
 def _decide(decision: str, version: int, reason: str) -> None:
