@@ -10,6 +10,7 @@ __all__ = ['XGBOOST_IMAGE_VERSION', 'SKLEARN_IMAGE_VERSION', 'SDK_CONFIG', 'chec
 import importlib.metadata
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ def configure_sdk(
     os.environ.setdefault("AWS_DEFAULT_REGION", region)
     os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
     logging.getLogger("botocore").setLevel(logging.WARNING)  # the SDK sets every logger to INFO
+    sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema would build a parser for web addresses, 1.7 s; the SDK checks none
 
 # %% ../nbs/07_sdk.ipynb #bc09338c
 SDK_CONFIG = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}

@@ -335,6 +335,8 @@ def test_jobs_are_listed_and_their_names_are_taken(dev, name, batch):
     rest = dev.sagemaker.list_transform_jobs(NameContains=name, SortBy="Name", SortOrder="Ascending", NextToken=page["NextToken"])["TransformJobSummaries"]
     assert [(job["TransformJobName"], job["TransformJobStatus"], "LastModifiedTime" in job) for job in rest] == [(f"{name}-2", "Completed", True)]
     assert dev.sagemaker.list_transform_jobs(NameContains=name, StatusEquals="Failed")["TransformJobSummaries"] == []
+    last = dev.described(f"{name}-2")["CreationTime"]
+    assert [job["TransformJobName"] for job in dev.sagemaker.list_transform_jobs(NameContains=name, CreationTimeAfter=last)["TransformJobSummaries"]] == [f"{name}-2"]
     assert refusal(dev.sagemaker.create_transform_job, TransformJobName=f"{name}-0", **dev.request(model, batch))[0] == "ResourceInUse"
     assert "Could not find requested job with name: none" in refusal(dev.sagemaker.describe_transform_job, TransformJobName="none")[1]
 

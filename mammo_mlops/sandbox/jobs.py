@@ -8,7 +8,7 @@ __all__ = ['TROUBLE', 'XGBOOST_METRICS', 'KINDS', 'Operation', 'JobFailed', 'unl
            'own_role', 'may_pass_role', 'Jobs', 'aws_environment', 'job_environment', 'metrics_in', 'keeper',
            'failure_of', 'run_host', 'input_source', 'outputs_of', 'process_host', 'process', 'channel_source', 'train',
            'save_artifacts', 'artifact_uri', 'present', 'describe_processing', 'describe_training', 'describe_job',
-           'run_job', 'find_job', 'list_jobs', 'paged', 'create_job', 'job_operations']
+           'run_job', 'find_job', 'in_time', 'list_jobs', 'paged', 'create_job', 'job_operations']
 
 # %% ../../nbs/sandbox/40_jobs.ipynb #4b1aad00
 import io
@@ -654,7 +654,7 @@ def _end(jobs: Jobs, job: Job, status: str, failure: str = "") -> None:
         job.status = status
         job.processes.clear()
 
-# %% ../../nbs/sandbox/40_jobs.ipynb #804cc920
+# %% ../../nbs/sandbox/40_jobs.ipynb #4e4fdf7f
 Operation = Callable[[Principal, dict], dict]
 
 
@@ -671,6 +671,17 @@ def find_job(
     raise AwsError("ValidationException", "Requested resource not found." if kind == "Training" else f"Could not find requested job with name: {name}")
 
 
+def in_time(
+    job: Job,
+    request: dict,  # May hold CreationTimeAfter, CreationTimeBefore, LastModifiedTimeAfter, LastModifiedTimeBefore
+) -> bool:
+    """Whether the job was made and last changed when the request says."""
+    seconds = lambda when: when.timestamp() if isinstance(when, datetime) else float(when)
+    times = {"CreationTime": job.created, "LastModifiedTime": job.ended or job.started or job.created}
+    late = all(seconds(request.get(f"{key}After", 0)) <= seconds(when) for key, when in times.items())
+    return late and all(seconds(when) <= seconds(request.get(f"{key}Before", "inf")) for key, when in times.items())
+
+# %% ../../nbs/sandbox/40_jobs.ipynb #cf2f7500
 def list_jobs(
     jobs: Jobs,
     kind: str,
@@ -680,7 +691,7 @@ def list_jobs(
     """Summaries, newest first unless asked otherwise."""
     keys = ("Name", "Arn", "Status")
     found = [job for job in list(jobs.known.values()) if (job.kind, job.account) == (kind, account)]
-    found = [job for job in found if request.get("NameContains", "") in job.name and request.get("StatusEquals", job.status) == job.status]
+    found = [job for job in found if request.get("NameContains", "") in job.name and request.get("StatusEquals", job.status) == job.status and in_time(job, request)]
     by = {"Name": lambda job: job.name, "Status": lambda job: job.status}.get(request.get("SortBy"), lambda job: job.created)
     found.sort(key=by, reverse=request.get("SortOrder", "Descending") == "Descending")
     shown = [f"{kind}Job{key}" for key in keys] + ["CreationTime", f"{kind}EndTime", "FailureReason", "ExitMessage", "SecondaryStatus"]

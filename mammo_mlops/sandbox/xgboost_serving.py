@@ -81,7 +81,7 @@ def csv_matrix(
     rows = text.strip().split("\n")
     found = csv.Sniffer().sniff(rows[0][:512]).delimiter
     delimiter = "," if found.isalnum() else found
-    return xgboost.DMatrix(np.array([[cell or "nan" for cell in row.split(delimiter)] for row in rows]).astype(float))
+    return xgboost.DMatrix(np.array([[cell or "nan" for cell in row.split(delimiter)] for row in rows]).astype(float), nthread=1)
 
 
 def libsvm_matrix(
@@ -92,7 +92,7 @@ def libsvm_matrix(
     where = [(number, int(index)) for number, row in enumerate(rows) for index, _ in row]
     values = [float(value) for row in rows for _, value in row]
     width = 1 + max((column for _, column in where), default=0)
-    return xgboost.DMatrix(csr_matrix((values, tuple(zip(*where))), shape=(len(rows), width)))
+    return xgboost.DMatrix(csr_matrix((values, tuple(zip(*where))), shape=(len(rows), width)), nthread=1)
 
 # %% ../../nbs/sandbox/27_xgboost_serving.ipynb #d4c00497
 READERS = {"text/csv": csv_matrix, "csv": csv_matrix, **dict.fromkeys(("text/libsvm", "text/x-libsvm", "libsvm", ""), libsvm_matrix)}
