@@ -6,9 +6,9 @@
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'OneLine', 'Command', 'Commands', 'main', 'pairs',
            'run', 'run_pipeline', 'try_batch', 'approve', 'reject', 'demo', 'readme', 'terraform', 'terraform_plan',
            'terraform_apply', 'terraform_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop', 'sandbox_status',
-           'sandbox_reset', 'sandbox_logs']
+           'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails', 'sandbox_confirm']
 
-# %% ../nbs/95_cli.ipynb #dea1aaf6
+# %% ../nbs/95_cli.ipynb #ee68e637
 import json
 import os
 import signal
@@ -24,7 +24,7 @@ from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
 from .terraform import TerraformError, apply, destroy, plan, saved_plan
 
-# %% ../nbs/95_cli.ipynb #791668cf
+# %% ../nbs/95_cli.ipynb #21787975
 KNOWN_ERRORS = (InvalidInput, InvalidData, ExecutionFailed, ClientError, BotoCoreError, SandboxError, TerraformError)
 
 
@@ -166,7 +166,7 @@ def readme() -> None:
     root = find_environments().parent
     write_text(root / "README.md", text(root / "nbs" / "index.ipynb"))
 
-# %% ../nbs/95_cli.ipynb #424dca7e
+# %% ../nbs/95_cli.ipynb #807dba35
 @main.group(cls=Commands)
 def terraform() -> None:
     """Schedule, rules, topic and notify function of an account: dev, prod or registry."""
@@ -255,3 +255,42 @@ def sandbox_logs(folder: Path, lines: int) -> None:
     from mammo_mlops.sandbox import server
 
     click.echo(server.logs(folder, lines), nl=False)
+
+# %% ../nbs/95_cli.ipynb #871e3f70
+@sandbox.command("advance")
+@click.option("--days", default=0.0, help="How many days.")
+@click.option("--hours", default=0.0, help="How many hours.")
+@click.option("--to", default="", metavar="HH:MM", help="Then on to the next time it is so late, UTC.")
+@click.pass_obj
+def sandbox_advance(folder: Path, days: float, hours: float, to: str) -> None:
+    """Move the sandbox's clock on; all that was to happen until then happens first."""
+    from mammo_mlops.sandbox import server
+
+    walked = server.advance(folder, days, hours, to)
+    for fired in walked["fired"]:
+        click.echo(f"{fired['at']}  {fired['rule'].rpartition('/')[2]}  account {fired['rule'].split(':')[4]}")
+    click.echo(f"It is {walked['now']} now; schedules fired: {len(walked['fired'])}.")
+
+
+@sandbox.command("mails")
+@click.pass_obj
+def sandbox_mails(folder: Path) -> None:
+    """List the mails that the sandbox's topics sent."""
+    from mammo_mlops.sandbox import server
+
+    found = server.mails(folder)
+    for mail in found:
+        click.echo(f"{mail['at']}  {mail['to']}  {mail['subject']}")
+    click.echo(f"Mails: {len(found)}, in {folder / 'mail'}.")
+
+
+@sandbox.command("confirm")
+@click.pass_obj
+def sandbox_confirm(folder: Path) -> None:
+    """Open the links in the mails that ask to confirm a subscription."""
+    from mammo_mlops.sandbox import server
+
+    confirmed = server.confirm_subscriptions(folder)
+    for subscription in confirmed:
+        click.echo(f"{subscription['to']} is subscribed to {subscription['topic']}")
+    click.echo(f"Subscriptions confirmed: {len(confirmed)}.")

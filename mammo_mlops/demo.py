@@ -154,7 +154,7 @@ def confirm(
     folder: Path,  # The sandbox's
 ) -> str:
     """Open the links of the mails that ask for it, as the people they went to would; who confirmed."""
-    return "confirmed: " + ", ".join(server.confirm_subscriptions(folder))
+    return "confirmed: " + ", ".join(sorted({mail["to"] for mail in server.confirm_subscriptions(folder)}))
 
 # %% ../nbs/90_demo.ipynb #7ab38805
 def deploy_to_prod(
@@ -242,7 +242,8 @@ def tell(
     with story.stage("Sandbox: AWS on 127.0.0.1") as results:
         results.append(f"http://127.0.0.1:{server.start(0, folder)['port']}")
     environ = server.environ(folder)
-    story.clock = lambda: datetime.fromtimestamp(server.status(folder)["now"], timezone.utc)
+    story.clock = lambda: datetime.fromisoformat(server.status(folder)["now"])
+    server.advance(folder, to="08:00")  # morning, so that no schedule fires before its night
     with story.stage("Accounts: keys, buckets, roles, registry") as results:
         results.append(make_accounts(folder))
     applying = start_applying(environ)

@@ -3,7 +3,8 @@
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,10 +45,9 @@ class Sandbox:
         return server.status(self.folder)["accounts"][profile]
 
 
-@pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A running sandbox; started once, stopped at the end."""
-    folder = tmp_path_factory.mktemp("sandbox") / ".sandbox"
+@contextmanager
+def running(folder: Path) -> Iterator[Sandbox]:
+    """A sandbox that runs as long as the block, with accounts."""
     environments = load_environments(ENVIRONMENTS)
     server.start(0, folder, environments)
     try:
@@ -55,6 +55,33 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         yield Sandbox(folder, environments)
     finally:
         server.stop(folder)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A running sandbox; started once, stopped at the end."""
+    with running(tmp_path_factory.mktemp("sandbox") / ".sandbox") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox for the tests of one file, who may move its clock."""
+    with running(tmp_path_factory.mktemp("own") / ".sandbox") as started:
+        yield started
+
+
+@pytest.fixture
+def open_queue(sandbox: Sandbox, name: str) -> Callable[..., tuple[str, str]]:
+    """Make a queue that AWS's services may send to: its URL and its ARN."""
+
+    def make(profile: str = "dev", suffix: str = "") -> tuple[str, str]:
+        sqs, arn = sandbox.client("sqs", profile), f"arn:aws:sqs:us-east-1:{sandbox.account(profile)}:{name}{suffix}"
+        statement = {"Effect": "Allow", "Principal": {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]}, "Action": "sqs:SendMessage", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        return sqs.create_queue(QueueName=f"{name}{suffix}", Attributes={"Policy": policy})["QueueUrl"], arn
+
+    return make
 
 
 @pytest.fixture

@@ -195,12 +195,12 @@ def test_the_guard_refuses_while_a_version_waits_and_within_the_cool_down_and_wi
 
 
 @pytest.fixture
-def notices(sandbox, name):
+def notices(sandbox, name, open_queue):
     """Send a notice with dev's function as Terraform would have it; and read what came out of its topic."""
     dev, session = sandbox.environments.dev, sandbox.session("dev")
     sns, sqs, iam = (sandbox.client(service) for service in ("sns", "sqs", "iam"))
-    topic, queue = sns.create_topic(Name=name)["TopicArn"], sqs.create_queue(QueueName=name)["QueueUrl"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+    topic, (queue, queue_arn) = sns.create_topic(Name=name)["TopicArn"], open_queue()
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
     notes = f"arn:aws:s3:::{dev.default_bucket}/{dev.model_name}/told/*"
     rights = [accounts.allow("s3:GetObject s3:PutObject s3:DeleteObject", notes), accounts.allow("sns:Publish", topic), accounts.allow("sagemaker:ListPipelineExecutions", "*")]
     iam.put_role_policy(RoleName=dev.lambda_role.rpartition("/")[2], PolicyName=name, PolicyDocument=accounts.document(*rights))

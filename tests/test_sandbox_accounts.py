@@ -142,7 +142,7 @@ def test_jenkins_has_the_rights_it_needs_and_no_more(sandbox, name):
     [
         ("sagemaker", "create_endpoint", {"EndpointName": "e", "EndpointConfigName": "c"}, "CreateEndpoint (sagemaker) is not done by the sandbox: it does AddTags, CreateModel"),
         ("ec2", "describe_instances", {}, "DescribeInstances (ec2) is not done by the sandbox"),
-        ("events", "put_rule", {"Name": "daily", "ScheduleExpression": "cron(0 23 * * ? *)"}, "the schedule cron(0 23 * * ? *) would not fire"),
+        ("scheduler", "list_schedules", {}, "(scheduler) is not done by the sandbox"),
         ("lambda", "invoke_async", {"FunctionName": "f", "InvokeArgs": b"{}"}, "InvokeAsync (lambda) is not done by the sandbox"),
         ("kms", "import_key_material", {"KeyId": "k", "ImportToken": b"x", "EncryptedKeyMaterial": b"x"}, "ImportKeyMaterial (kms) is not done by the sandbox"),
         ("iam", "simulate_custom_policy", {"PolicyInputList": ["{}"], "ActionNames": ["s3:GetObject"]}, "SimulateCustomPolicy (iam) is not done by the sandbox"),
@@ -164,9 +164,10 @@ def test_targets_and_subscriptions_that_nobody_serves_are_refused(sandbox, name)
     events, sns = sandbox.client("events"), sandbox.client("sns")
     topic = sns.create_topic(Name=name)["TopicArn"]
     events.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.sagemaker"]}))
-    assert "events are delivered to SQS queues and log groups" in refused(events.put_targets, Rule=name, Targets=[{"Id": "1", "Arn": topic}])[1]
+    machine = f"arn:aws:states:us-east-1:{sandbox.account('dev')}:stateMachine:{name}"
+    assert "events are delivered to SageMaker pipelines, Lambda functions, SNS topics" in refused(events.put_targets, Rule=name, Targets=[{"Id": "1", "Arn": machine}])[1]
     assert events.list_targets_by_rule(Rule=name)["Targets"] == []
-    assert "Subscribe with protocol email" in refused(sns.subscribe, TopicArn=topic, Protocol="email", Endpoint="a@example.com")[1]
+    assert "Subscribe with protocol sms" in refused(sns.subscribe, TopicArn=topic, Protocol="sms", Endpoint="+15550100")[1]
     assert sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"] == []
 
 
@@ -200,6 +201,6 @@ def test_a_function_really_runs_in_its_role(sandbox, name):
     error = json.load(failed["Payload"])
     assert (failed["FunctionError"], error["errorType"], error["errorMessage"]) == ("Unhandled", "ValueError", "no labels")
     assert refused(sandbox.client("lambda", "prod").invoke, FunctionName=dev.get_function(FunctionName=name)["Configuration"]["FunctionArn"])[0] == "AccessDeniedException"
-    assert "functions run when somebody waits" in refused(dev.invoke, FunctionName=name, InvocationType="Event")[1]
+    assert "Invoke with type DryRun (lambda) is not done" in refused(dev.invoke, FunctionName=name, InvocationType="DryRun")[1]
     assert refused(dev.invoke, FunctionName=f"{name}-2")[0] == "ResourceNotFoundException"
     assert "layers are not unpacked" in refused(dev.update_function_configuration, FunctionName=name, Layers=["arn:aws:lambda:us-east-1:1:layer:x:1"])[1]

@@ -683,10 +683,9 @@ def test_a_job_sees_nothing_of_other_jobs_or_of_the_sandbox(dev, name, sandbox):
 # Events
 
 
-def test_every_change_of_status_is_an_event(dev, name, sandbox):
+def test_every_change_of_status_is_an_event(dev, name, sandbox, open_queue):
     sqs, events = sandbox.client("sqs"), sandbox.client("events")
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queue, queue_arn = open_queue()
     arn = dev.create(name, fail("Stop", "enough"))
     events.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.sagemaker"], "detail": {"pipelineArn": [arn]}}))
     events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": queue_arn}])

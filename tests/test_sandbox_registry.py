@@ -147,16 +147,17 @@ def test_the_policy_belongs_to_the_owning_account(sandbox, shared_group):
     assert refused(dev.describe_model_package_group, ModelPackageGroupName=shared_group)[0] == "AccessDeniedException"
 
 
-def test_every_change_is_an_event_in_the_owning_account(sandbox, shared_group, name):
+def test_every_change_is_an_event_in_the_owning_account(sandbox, shared_group, name, open_queue):
     sqs, events = sandbox.client("sqs", "registry"), sandbox.client("events", "registry")
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    queue, arn = open_queue("registry")
     pattern = {"source": ["aws.sagemaker"], "detail-type": ["SageMaker Model Package State Change"], "detail": {"ModelPackageGroupName": [shared_group.rpartition("/")[2]]}}
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
     version = register(sandbox.client("sagemaker", "dev"), shared_group)
     sandbox.client("sagemaker", "registry").update_model_package(ModelPackageArn=version, ModelApprovalStatus="Rejected")
-    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    received = []
+    while len(received) < 2:
+        received += sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=5)["Messages"]
     found = [json.loads(message["Body"]) for message in received]
     assert sorted(event["detail"]["ModelApprovalStatus"] for event in found) == ["PendingManualApproval", "Rejected"]
     assert {(event["account"], event["resources"][0]) for event in found} == {(sandbox.account("registry"), version)}

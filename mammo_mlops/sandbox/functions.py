@@ -139,9 +139,10 @@ def run_function(
     function: dict,  # As `Store.lambda_function` gives it
     event: object,
     longest: float = 900,  # Seconds the caller waits
+    request_id: str = "",  # A new one when not given
 ) -> tuple[object, bool]:
     """Call the function; its answer, and whether it failed. Error: AwsError when it can not be called."""
-    request_id, seconds = str(uuid.uuid4()), min(float(function["timeout"]), longest)
+    request_id, seconds = request_id or str(uuid.uuid4()), min(float(function["timeout"]), longest)
     _, _, _, _, account, _, name = function["arn"].split(":")[:7]
     stream = f"{jobs.store.now():%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}"
 
