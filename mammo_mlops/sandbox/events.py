@@ -32,7 +32,7 @@ from .policy import AwsError, Principal
 from .schedules import check_schedule, next_time
 from .store import Store
 
-# %% ../../nbs/sandbox/77_events.ipynb #c2cfea20
+# %% ../../nbs/sandbox/77_events.ipynb #c713531b
 KEPT = 1000  # Events
 
 
@@ -57,7 +57,7 @@ class Taken:
     seen: tuple[str, ...] = ()  # Buses it came through before
     deliveries: list[Delivery] = field(default_factory=list)
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #5b8652ec
 class EventBridge:
     """The buses, rules and targets of all accounts."""
 
@@ -75,7 +75,7 @@ class EventBridge:
         self.fired: list[dict] = []  # Schedules, in order
         store.bus = self.take
 
-# %% ../../nbs/sandbox/77_events.ipynb #97c076a1
+# %% ../../nbs/sandbox/77_events.ipynb #a05df747
 @patch
 def take(
     self: EventBridge,
@@ -102,7 +102,7 @@ def bus(
         raise AwsError("ResourceNotFoundException", f"Event bus {name.removeprefix('event-bus/')} does not exist.")
     return found
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #175490ed
 @patch
 def match(
     self: EventBridge,
@@ -129,7 +129,7 @@ def serve(
         taken.deliveries.append(delivery)
         self.deliver(taken, target, delivery)
 
-# %% ../../nbs/sandbox/77_events.ipynb #3f8b5ce2
+# %% ../../nbs/sandbox/77_events.ipynb #3e80d2b5
 KINDS = [
     (r"AccessDenied|NotAuthorized|KMSAccessDenied", "NO_PERMISSIONS", False),
     (r"FailedToAssumeRole", "FAILED_TO_ASSUME_ROLE", False),
@@ -152,7 +152,7 @@ def kind_of(
         return "INTERNAL_ERROR", True
     return next(((code, again) for pattern, code, again in KINDS if re.search(pattern, error.code)), ("ERROR_FROM_TARGET", False))
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #07c87408
 @patch
 def deliver(
     self: EventBridge,
@@ -170,7 +170,7 @@ def deliver(
         delivery.error = f"{code}: {error.message if isinstance(error, AwsError) else f'{type(error).__name__}: {error}'}"
         self.settle(taken, target, delivery, again)
 
-# %% ../../nbs/sandbox/77_events.ipynb #b8d12541
+# %% ../../nbs/sandbox/77_events.ipynb #3422a8a0
 @patch
 def settle(
     self: EventBridge,
@@ -192,7 +192,7 @@ def settle(
     else:
         self.bury(taken, target, delivery, exhausted)
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #f8ebc172
 @patch
 def bury(
     self: EventBridge,
@@ -245,7 +245,7 @@ def to_function(self: EventBridge, taken: Taken, target: dict, rule_arn: str) ->
     self.store.authorize_service(EVENTS.arn, "lambda:InvokeFunction", function["arn"], function["policies"], source(rule_arn))
     self.calls.call(function, input_of(taken, target, rule_arn))
 
-# %% ../../nbs/sandbox/77_events.ipynb #67669f4b
+# %% ../../nbs/sandbox/77_events.ipynb #3ba34a93
 @patch
 def role_of(
     self: EventBridge,
@@ -273,7 +273,7 @@ def parameters_of(
         values.append({"Name": given["Name"], "Value": found[0] if isinstance(found[0], str) else json.dumps(found[0])})
     return values
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #24c89a81
 def to_pipeline(self: EventBridge, taken: Taken, target: dict, rule_arn: str) -> None:
     """Start an execution."""
     principal = self.role_of(taken, target, rule_arn)
@@ -292,7 +292,7 @@ def to_bus(self: EventBridge, taken: Taken, target: dict, rule_arn: str) -> None
 
 SENDERS = {"sqs": to_queue, "sns": to_topic, "lambda": to_function, "sagemaker": to_pipeline, "events": to_bus}  # By the service in the target's ARN
 
-# %% ../../nbs/sandbox/77_events.ipynb #93ddb8cd
+# %% ../../nbs/sandbox/77_events.ipynb #2e9b17df
 TARGETS = {
     "sqs": r"arn:aws:sqs:[^:]+:\d{12}:[^:]+",
     "sns": r"arn:aws:sns:[^:]+:\d{12}:[^:]+",
@@ -302,7 +302,7 @@ TARGETS = {
 }
 UNDERSTOOD = {"Id", "Arn", "RoleArn", "Input", "InputPath", "InputTransformer", "SageMakerPipelineParameters", "SqsParameters", "RetryPolicy", "DeadLetterConfig"}
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #980f8921
 @patch
 def check_target(
     self: EventBridge,
@@ -326,7 +326,7 @@ def check_target(
     elif "RoleArn" in target:
         raise AwsError("ValidationException", f"RoleArn is not supported for target {arn}.")
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #3f757f4b
 @patch
 def check_role(self: EventBridge, principal: Principal, target: dict, rule_arn: str) -> None:
     """The caller must be allowed to hand over the role, and EventBridge to assume it."""
@@ -339,7 +339,7 @@ def check_role(self: EventBridge, principal: Principal, target: dict, rule_arn: 
             raise
         raise AwsError("ValidationException", f"Provided role '{target['RoleArn']}' cannot be assumed by principal '{EVENTS.arn}'.") from None
 
-# %% ../../nbs/sandbox/77_events.ipynb #bad4406c
+# %% ../../nbs/sandbox/77_events.ipynb #1edb0c2d
 def body_of(
     call: Call,
 ) -> dict:
@@ -366,7 +366,7 @@ def put_targets(self: EventBridge, call: Call, pass_on: Callable[[], Response]) 
         raise AwsError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
     return pass_on()
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #f6eab95a
 @patch
 def put_rule(self: EventBridge, call: Call, pass_on: Callable[[], Response]) -> Response:
     """Check pattern and schedule, let moto keep the rule, and write its next time into the agenda."""
@@ -381,7 +381,7 @@ def put_rule(self: EventBridge, call: Call, pass_on: Callable[[], Response]) -> 
         self.plan(self.bus(bus).rules[body["Name"]])
     return answer
 
-# %% ../../nbs/sandbox/77_events.ipynb #16c3535c
+# %% ../../nbs/sandbox/77_events.ipynb #791d567a
 @patch
 def plan(
     self: EventBridge,
@@ -404,7 +404,7 @@ def await_next(self: EventBridge, rule_arn: str, expression: str, entry: object,
     if when:
         self.agenda.add(f"schedule {rule_arn}", partial(self.fire, rule_arn, expression, entry, when, created), when)
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #ae49d085
 @patch
 def fire(self: EventBridge, rule_arn: str, expression: str, entry: object, when: datetime, created: datetime) -> None:
     """The time has come."""
@@ -424,7 +424,7 @@ def fire(self: EventBridge, rule_arn: str, expression: str, entry: object, when:
         self.fired.append({"at": event["time"], "rule": rule_arn, "event": event["id"]})
         self.serve(taken, rule)
 
-# %% ../../nbs/sandbox/77_events.ipynb #4a97582b
+# %% ../../nbs/sandbox/77_events.ipynb #10245cbb
 @patch
 def authorize_put(
     self: EventBridge,
@@ -451,7 +451,7 @@ def entry_error(
         detail = None
     return None if isinstance(detail, dict) else {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #ccaab06c
 @patch
 def put_events(self: EventBridge, call: Call, _: Callable[[], Response]) -> Response:
     """Take a client's events."""

@@ -200,7 +200,7 @@ def _server(front: object, listener: socket.socket) -> object:
     server.channel_class = Channel
     return server
 
-# %% ../../nbs/sandbox/80_server.ipynb #9c5c8737
+# %% ../../nbs/sandbox/80_server.ipynb #a2c520c6
 @contextlib.contextmanager
 def _sandbox(given: dict, folder: Path, port: int) -> Iterator[object]:
     from mammo_mlops.sandbox.executor import Executor
@@ -222,7 +222,7 @@ def _sandbox(given: dict, folder: Path, port: int) -> Iterator[object]:
         executor.close()
         _remove_files(folder)
 
-
+# %% ../../nbs/sandbox/80_server.ipynb #d7a7f1ef
 def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) -> SimpleNamespace:
     from mammo_mlops.sandbox.advance import advance
     from mammo_mlops.sandbox.agenda import Agenda
@@ -402,7 +402,7 @@ def logs(
     with open(path, encoding="utf-8", errors="replace") as file:
         return "".join(deque(file, lines))
 
-# %% ../../nbs/sandbox/80_server.ipynb #14d76740
+# %% ../../nbs/sandbox/80_server.ipynb #add41db8
 def control(
     folder: Path,
     name: str,  # What to do
@@ -434,7 +434,7 @@ def events(
     """The last events, oldest first, each with its bus and its deliveries (rule, target, status, attempts, error)."""
     return control(folder, "events")["events"]
 
-
+# %% ../../nbs/sandbox/80_server.ipynb #a7ed6710
 def redeliver(
     folder: Path,
     event_id: str,
