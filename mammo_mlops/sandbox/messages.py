@@ -268,7 +268,7 @@ def publish(
     with self.store.lock:
         topic.sns_backend.publish(message, arn=topic_arn)
 
-# %% ../../nbs/sandbox/74_messages.ipynb #664107c0
+# %% ../../nbs/sandbox/74_messages.ipynb #77cc35a8
 @patch
 def subscribe(
     self: Messages,
@@ -282,6 +282,8 @@ def subscribe(
         raise refused("sns", f"Subscribe with protocol {protocol}", "messages are delivered to e-mail addresses and SQS queues")
     if topic.account_id != call.principal.account:
         raise refused("sns", f"Subscribe to {topic.arn} from account {call.principal.account}", "a subscription belongs to its topic's account")
+    if topic.fifo_topic:
+        raise refused("sns", f"Subscribe to {topic.arn}", "messages are not kept in order")
     check_attributes([value for key, value in form.items() if re.fullmatch(r"Attributes\.entry\.\d+\.key", key)])
     if protocol == "email" and not re.fullmatch(r"[^@\s]+@[^@\s]+", endpoint):
         raise AwsError("InvalidParameter", "Invalid parameter: Email address")
