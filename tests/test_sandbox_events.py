@@ -432,6 +432,16 @@ def test_a_publisher_needs_the_topic_and_its_key(dev):
     assert "explicit deny" in refusal(sns.publish, TopicArn=topic, Message="x")[1]
 
 
+def test_a_filter_policy_chooses_the_messages(dev):
+    topic = dev.topic(policy=False)
+    subscribe(dev, topic, Attributes={"FilterPolicy": json.dumps({"kind": ["drift"]})})
+    confirm(dev)
+    for kind in ("drift", "failed"):
+        dev.sns.publish(TopicArn=topic, Message=kind, MessageAttributes={"kind": {"DataType": "String", "StringValue": kind}})
+    assert [mail["body"].splitlines()[0] for mail in dev.mails()[1:]] == ["drift"]
+    assert "RedrivePolicy (sns) is not done" in refusal(subscribe, dev=dev, topic=topic, Attributes={"RedrivePolicy": "{}"})[1]
+
+
 # Retries and dead letters
 
 
@@ -546,6 +556,8 @@ def test_a_rule_that_is_disabled_changed_or_deleted_fires_accordingly(dev, open_
     targets = [target["Id"] for target in dev.events.list_targets_by_rule(Rule=dev.name)["Targets"]]
     dev.events.remove_targets(Rule=dev.name, Ids=targets)
     dev.events.delete_rule(Name=dev.name)
+    dev.put_rule(ScheduleExpression="rate(12 hours)", State="DISABLED")
+    dev.events.delete_rule(Name=dev.name)
     assert not [item for item in server.advance(dev.sandbox.folder, days=1)["fired"] if item["rule"] == dev.rule]
     dev.read(url, 3)
 
@@ -589,6 +601,17 @@ def test_a_walk_waits_for_what_it_started(dev, open_queue):
     assert len(dev.sqs.receive_message(QueueUrl=url)["Messages"]) == 1
     with pytest.raises(server.SandboxError, match="expected a time to come; the clock was not moved"):
         server.advance(dev.sandbox.folder)
+
+
+def test_a_walk_that_does_not_end_says_what_still_runs(dev):
+    function = dev.function("import time\ndef handler(event, context): time.sleep(3)")
+    dev.permit()
+    dev.put_rule()
+    dev.target(function)
+    dev.deliveries(dev.put())
+    with pytest.raises(server.SandboxError, match=f"After 0.2 s it is not quiet: function {dev.name} still runs. The clock stands at"):
+        server.advance(dev.sandbox.folder, hours=1, limit=0.2)
+    server.advance(dev.sandbox.folder, hours=1)
 
 
 def test_stopping_while_events_are_delivered_ends_it_all(tmp_path, sandbox):

@@ -76,7 +76,7 @@ def aside(
         self.doing[what] += 1
     threading.Thread(target=self._do, args=(what, task), daemon=True, name=what).start()
 
-# %% ../../nbs/sandbox/71_agenda.ipynb #a7295aaa
+# %% ../../nbs/sandbox/71_agenda.ipynb #9210c060
 LONGEST_WAIT = 60.0  # Seconds; then the thread looks at the clock again
 
 
@@ -105,7 +105,7 @@ def _work(self: Agenda) -> None:
             self.doing[entry.what] += 1
         self._do(entry.what, entry.task)
 
-
+# %% ../../nbs/sandbox/71_agenda.ipynb #6298c4f3
 @patch
 def _ripe(self: Agenda) -> bool:
     return bool(self.entries) and self.entries[0].when <= self.clock.now()

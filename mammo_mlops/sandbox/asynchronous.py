@@ -49,7 +49,7 @@ class Calls:
             raise AwsError("InvalidRequestContentException", f"Could not parse request body into json: {error}") from None
         self.begin(function["arn"], event, str(uuid.uuid4()), 0)
 
-# %% ../../nbs/sandbox/75_asynchronous.ipynb #fa74412d
+# %% ../../nbs/sandbox/75_asynchronous.ipynb #d0932889
 @patch
 def begin(self: Calls, arn: str, event: object, request_id: str, retries: int) -> None:
     """Call it in a thread of its own."""
@@ -72,7 +72,7 @@ def attempt(self: Calls, arn: str, event: object, request_id: str, retries: int)
     elif failed:
         self.bury(function, event, {"RequestID": request_id, "ErrorCode": code, "ErrorMessage": reason[:1024]})
 
-
+# %% ../../nbs/sandbox/75_asynchronous.ipynb #f14cd89e
 @patch
 def bury(
     self: Calls,

@@ -40,7 +40,7 @@ def check_path(
     if not PATH.fullmatch(path):
         raise AwsError("ValidationException", f"Invalid JSON path {path!r}: expected $ with .name, [number] or *.")
 
-# %% ../../nbs/sandbox/73_event_inputs.ipynb #4c08186e
+# %% ../../nbs/sandbox/73_event_inputs.ipynb #9e52d651
 TOKEN = re.compile(r'\\.|"|<([\w.-]+)>', re.DOTALL)
 RESERVED = ("aws.events.rule-arn", "aws.events.rule-name", "aws.events.event.ingestion-time", "aws.events.event", "aws.events.event.json")
 
@@ -64,7 +64,7 @@ def render(
 
     return TOKEN.sub(replaced, template)
 
-
+# %% ../../nbs/sandbox/73_event_inputs.ipynb #2c98d3ef
 def is_payload(
     text: str,
 ) -> bool:
@@ -79,7 +79,7 @@ def is_payload(
     except ValueError:
         return False
 
-# %% ../../nbs/sandbox/73_event_inputs.ipynb #c4e5a63c
+# %% ../../nbs/sandbox/73_event_inputs.ipynb #9f049794
 def variables(
     event: dict,
     paths: dict[str, str],  # InputPathsMap
@@ -91,7 +91,7 @@ def variables(
     reserved = (rule_arn, rule_arn.rpartition("/")[2], ingested, {key: value for key, value in event.items() if key != "detail"}, event)
     return {name: value[0] for name, value in found.items() if value} | dict(zip(RESERVED, reserved))
 
-
+# %% ../../nbs/sandbox/73_event_inputs.ipynb #281675dc
 def payload(
     target: dict,  # As PutTargets took it
     event: dict,

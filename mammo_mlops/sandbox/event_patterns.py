@@ -51,7 +51,7 @@ def of_text(
         texts = [text.lower() for text in texts]
     return lambda found: isinstance(found, str) and any(compare(found.lower() if fold else found, text) for text in texts)
 
-# %% ../../nbs/sandbox/72_event_patterns.ipynb #febbb069
+# %% ../../nbs/sandbox/72_event_patterns.ipynb #492f2271
 COMPARISONS = {"<": operator.lt, "<=": operator.le, "=": operator.eq, ">=": operator.ge, ">": operator.gt}
 
 
@@ -78,7 +78,7 @@ def like(
     """A wildcard match of the whole text."""
     return bool(_wildcard(text).fullmatch(found))
 
-
+# %% ../../nbs/sandbox/72_event_patterns.ipynb #a27252a4
 @lru_cache(maxsize=256)
 def _wildcard(text: str) -> re.Pattern:
     if "**" in text.replace("\\*", ""):
@@ -86,7 +86,7 @@ def _wildcard(text: str) -> re.Pattern:
     parts = re.findall(r"\\[*\\]|\*|[^*\\]+|\\", text)
     return re.compile("".join(".*" if part == "*" else re.escape(part[-1] if part in ("\\*", "\\\\") else part) for part in parts), re.DOTALL)
 
-# %% ../../nbs/sandbox/72_event_patterns.ipynb #daf7d682
+# %% ../../nbs/sandbox/72_event_patterns.ipynb #c89b142b
 def wildcards(
     argument: object,
 ) -> Test:
@@ -112,7 +112,7 @@ def anything_but(
         unwanted = [same(value) for value in values]
     return lambda found: not any(test(found) for test in unwanted)
 
-
+# %% ../../nbs/sandbox/72_event_patterns.ipynb #c277e7ab
 def cidr(
     argument: object,
 ) -> Test:
@@ -178,7 +178,7 @@ def leaves(
         elif not isinstance(item, dict):
             yield item
 
-# %% ../../nbs/sandbox/72_event_patterns.ipynb #ea8d6d27
+# %% ../../nbs/sandbox/72_event_patterns.ipynb #07bdf723
 def field_match(
     filters: list,  # What a pattern's array holds
 ) -> Callable[[list], bool]:
@@ -196,7 +196,7 @@ def field_match(
 
     return matched
 
-
+# %% ../../nbs/sandbox/72_event_patterns.ipynb #124f4e1c
 def object_match(
     pattern: object,
     name: str = "event",

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['KEPT', 'KINDS', 'SENDERS', 'TARGETS', 'UNDERSTOOD', 'Delivery', 'Taken', 'EventBridge', 'kind_of', 'source',
-           'input_of', 'to_queue', 'to_topic', 'to_function', 'parameters_of', 'to_pipeline', 'to_bus', 'body_of',
-           'bus_arn', 'entry_error', 'answer_pattern']
+           'input_of', 'to_queue', 'to_topic', 'to_function', 'parameters_of', 'to_pipeline', 'to_bus', 'check_limits',
+           'body_of', 'bus_arn', 'entry_error', 'answer_pattern']
 
-# %% ../../nbs/sandbox/77_events.ipynb #bcba1476
+# %% ../../nbs/sandbox/77_events.ipynb #35892255
 import json
 import logging
 import re
@@ -19,6 +19,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from fastcore.basics import patch
+from moto.events import notifications
 from moto.events.models import EventBus, Rule, events_backends
 from werkzeug.wrappers import Response
 
@@ -32,7 +33,7 @@ from .policy import AwsError, Principal
 from .schedules import check_schedule, next_time
 from .store import Store
 
-# %% ../../nbs/sandbox/77_events.ipynb #c2cfea20
+# %% ../../nbs/sandbox/77_events.ipynb #c713531b
 KEPT = 1000  # Events
 
 
@@ -57,7 +58,7 @@ class Taken:
     seen: tuple[str, ...] = ()  # Buses it came through before
     deliveries: list[Delivery] = field(default_factory=list)
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #5ea80685
 class EventBridge:
     """The buses, rules and targets of all accounts."""
 
@@ -74,8 +75,9 @@ class EventBridge:
         self.schedules: dict[str, tuple[str, object]] = {}  # Rule's ARN -> its expression, and what stands for its entry
         self.fired: list[dict] = []  # Schedules, in order
         store.bus = self.take
+        notifications.send_notification = notifications._send_safe_notification = lambda *given, **named: None  # moto would call functions by itself
 
-# %% ../../nbs/sandbox/77_events.ipynb #97c076a1
+# %% ../../nbs/sandbox/77_events.ipynb #a05df747
 @patch
 def take(
     self: EventBridge,
@@ -102,7 +104,7 @@ def bus(
         raise AwsError("ResourceNotFoundException", f"Event bus {name.removeprefix('event-bus/')} does not exist.")
     return found
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #175490ed
 @patch
 def match(
     self: EventBridge,
@@ -129,7 +131,7 @@ def serve(
         taken.deliveries.append(delivery)
         self.deliver(taken, target, delivery)
 
-# %% ../../nbs/sandbox/77_events.ipynb #3f8b5ce2
+# %% ../../nbs/sandbox/77_events.ipynb #e0d90974
 KINDS = [
     (r"AccessDenied|NotAuthorized|KMSAccessDenied", "NO_PERMISSIONS", False),
     (r"FailedToAssumeRole", "FAILED_TO_ASSUME_ROLE", False),
@@ -148,11 +150,10 @@ def kind_of(
     error: Exception,
 ) -> tuple[str, bool]:
     """ERROR_CODE, and whether it is worth another attempt."""
-    if not isinstance(error, AwsError):
-        return "INTERNAL_ERROR", True
-    return next(((code, again) for pattern, code, again in KINDS if re.search(pattern, error.code)), ("ERROR_FROM_TARGET", False))
+    name = error.code if isinstance(error, AwsError) else str(getattr(error, "error_type", None) or getattr(error, "code", None) or "Internal")
+    return next(((code, again) for pattern, code, again in KINDS if re.search(pattern, name)), ("ERROR_FROM_TARGET", False))
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #07c87408
 @patch
 def deliver(
     self: EventBridge,
@@ -170,7 +171,7 @@ def deliver(
         delivery.error = f"{code}: {error.message if isinstance(error, AwsError) else f'{type(error).__name__}: {error}'}"
         self.settle(taken, target, delivery, again)
 
-# %% ../../nbs/sandbox/77_events.ipynb #b8d12541
+# %% ../../nbs/sandbox/77_events.ipynb #3422a8a0
 @patch
 def settle(
     self: EventBridge,
@@ -192,7 +193,7 @@ def settle(
     else:
         self.bury(taken, target, delivery, exhausted)
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #f8ebc172
 @patch
 def bury(
     self: EventBridge,
@@ -245,7 +246,7 @@ def to_function(self: EventBridge, taken: Taken, target: dict, rule_arn: str) ->
     self.store.authorize_service(EVENTS.arn, "lambda:InvokeFunction", function["arn"], function["policies"], source(rule_arn))
     self.calls.call(function, input_of(taken, target, rule_arn))
 
-# %% ../../nbs/sandbox/77_events.ipynb #67669f4b
+# %% ../../nbs/sandbox/77_events.ipynb #3ba34a93
 @patch
 def role_of(
     self: EventBridge,
@@ -273,7 +274,7 @@ def parameters_of(
         values.append({"Name": given["Name"], "Value": found[0] if isinstance(found[0], str) else json.dumps(found[0])})
     return values
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #24c89a81
 def to_pipeline(self: EventBridge, taken: Taken, target: dict, rule_arn: str) -> None:
     """Start an execution."""
     principal = self.role_of(taken, target, rule_arn)
@@ -292,7 +293,7 @@ def to_bus(self: EventBridge, taken: Taken, target: dict, rule_arn: str) -> None
 
 SENDERS = {"sqs": to_queue, "sns": to_topic, "lambda": to_function, "sagemaker": to_pipeline, "events": to_bus}  # By the service in the target's ARN
 
-# %% ../../nbs/sandbox/77_events.ipynb #93ddb8cd
+# %% ../../nbs/sandbox/77_events.ipynb #2e9b17df
 TARGETS = {
     "sqs": r"arn:aws:sqs:[^:]+:\d{12}:[^:]+",
     "sns": r"arn:aws:sns:[^:]+:\d{12}:[^:]+",
@@ -302,7 +303,7 @@ TARGETS = {
 }
 UNDERSTOOD = {"Id", "Arn", "RoleArn", "Input", "InputPath", "InputTransformer", "SageMakerPipelineParameters", "SqsParameters", "RetryPolicy", "DeadLetterConfig"}
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #c7a357ce
 @patch
 def check_target(
     self: EventBridge,
@@ -318,15 +319,29 @@ def check_target(
     if odd := sorted(set(target) - UNDERSTOOD):
         raise refused("events", f"PutTargets with {odd[0]}", "nothing would go by it")
     check_input(target)
-    for given in (target.get("SageMakerPipelineParameters") or {}).get("PipelineParameterList") or ():
-        if given["Value"].startswith("$"):
-            check_path(given["Value"])
+    check_limits(target)
     if kind in ("sagemaker", "events"):
         self.check_role(principal, target, rule_arn)
     elif "RoleArn" in target:
         raise AwsError("ValidationException", f"RoleArn is not supported for target {arn}.")
 
+# %% ../../nbs/sandbox/77_events.ipynb #93acfddc
+def check_limits(
+    target: dict,
+) -> None:
+    """Parameters, retries and dead-letter queue as EventBridge takes them. Error: ValidationException."""
+    policy, queue = target.get("RetryPolicy") or {}, (target.get("DeadLetterConfig") or {}).get("Arn")
+    for given in (target.get("SageMakerPipelineParameters") or {}).get("PipelineParameterList") or ():
+        if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", given["Name"]) or len(given["Value"]) > 1024:
+            raise AwsError("ValidationException", f"The pipeline parameter {given['Name']!r} has a name or a value that is not valid: letters, digits and hyphens, and at most 1024 characters.")
+        if given["Value"].startswith("$"):
+            check_path(given["Value"])
+    if not 0 <= policy.get("MaximumRetryAttempts", 185) <= 185 or not 60 <= policy.get("MaximumEventAgeInSeconds", 86400) <= 86400:
+        raise AwsError("ValidationException", f"RetryPolicy of target {target['Id']}: expected 0 to 185 attempts and 60 to 86400 seconds.")
+    if queue and (not re.fullmatch(TARGETS["sqs"], queue) or queue.endswith(".fifo")):
+        raise AwsError("ValidationException", f"Parameter DeadLetterConfig.Arn is not valid: {queue} is no standard SQS queue.")
 
+# %% ../../nbs/sandbox/77_events.ipynb #3f757f4b
 @patch
 def check_role(self: EventBridge, principal: Principal, target: dict, rule_arn: str) -> None:
     """The caller must be allowed to hand over the role, and EventBridge to assume it."""
@@ -339,7 +354,7 @@ def check_role(self: EventBridge, principal: Principal, target: dict, rule_arn: 
             raise
         raise AwsError("ValidationException", f"Provided role '{target['RoleArn']}' cannot be assumed by principal '{EVENTS.arn}'.") from None
 
-# %% ../../nbs/sandbox/77_events.ipynb #bad4406c
+# %% ../../nbs/sandbox/77_events.ipynb #1edb0c2d
 def body_of(
     call: Call,
 ) -> dict:
@@ -366,7 +381,7 @@ def put_targets(self: EventBridge, call: Call, pass_on: Callable[[], Response]) 
         raise AwsError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
     return pass_on()
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #f6eab95a
 @patch
 def put_rule(self: EventBridge, call: Call, pass_on: Callable[[], Response]) -> Response:
     """Check pattern and schedule, let moto keep the rule, and write its next time into the agenda."""
@@ -381,7 +396,7 @@ def put_rule(self: EventBridge, call: Call, pass_on: Callable[[], Response]) -> 
         self.plan(self.bus(bus).rules[body["Name"]])
     return answer
 
-# %% ../../nbs/sandbox/77_events.ipynb #16c3535c
+# %% ../../nbs/sandbox/77_events.ipynb #791d567a
 @patch
 def plan(
     self: EventBridge,
@@ -404,7 +419,7 @@ def await_next(self: EventBridge, rule_arn: str, expression: str, entry: object,
     if when:
         self.agenda.add(f"schedule {rule_arn}", partial(self.fire, rule_arn, expression, entry, when, created), when)
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #ae49d085
 @patch
 def fire(self: EventBridge, rule_arn: str, expression: str, entry: object, when: datetime, created: datetime) -> None:
     """The time has come."""
@@ -424,7 +439,18 @@ def fire(self: EventBridge, rule_arn: str, expression: str, entry: object, when:
         self.fired.append({"at": event["time"], "rule": rule_arn, "event": event["id"]})
         self.serve(taken, rule)
 
-# %% ../../nbs/sandbox/77_events.ipynb #4a97582b
+# %% ../../nbs/sandbox/77_events.ipynb #77ec0ada
+@patch
+def delete_rule(self: EventBridge, call: Call, pass_on: Callable[[], Response]) -> Response:
+    """Let moto forget the rule, and forget its schedule."""
+    body = body_of(call)
+    bus = self.bus(bus_arn(call, body.get("EventBusName")))
+    rule, answer = bus.rules.get(body["Name"]), pass_on()
+    if rule and body["Name"] not in bus.rules:
+        self.schedules.pop(rule.arn, None)
+    return answer
+
+# %% ../../nbs/sandbox/77_events.ipynb #10245cbb
 @patch
 def authorize_put(
     self: EventBridge,
@@ -451,7 +477,7 @@ def entry_error(
         detail = None
     return None if isinstance(detail, dict) else {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
 
-
+# %% ../../nbs/sandbox/77_events.ipynb #ccaab06c
 @patch
 def put_events(self: EventBridge, call: Call, _: Callable[[], Response]) -> Response:
     """Take a client's events."""
@@ -475,7 +501,7 @@ def put_entry(self: EventBridge, call: Call, entry: dict) -> str:
     self.take(event, bus_arn(call, entry.get("EventBusName")))
     return event["id"]
 
-# %% ../../nbs/sandbox/77_events.ipynb #6ace1625
+# %% ../../nbs/sandbox/77_events.ipynb #96138959
 def answer_pattern(
     call: Call,
     _: Callable[[], Response],
@@ -490,7 +516,7 @@ def hooks(
     self: EventBridge,
 ) -> dict[tuple[str, str], Hook]:
     """What the front leaves to this chapter."""
-    own = {"PutRule": self.put_rule, "PutTargets": self.put_targets, "PutEvents": self.put_events, "TestEventPattern": answer_pattern}
+    own = {"PutRule": self.put_rule, "DeleteRule": self.delete_rule, "PutTargets": self.put_targets, "PutEvents": self.put_events, "TestEventPattern": answer_pattern}
     return {("events", operation): hook for operation, hook in own.items()}
 
 # %% ../../nbs/sandbox/77_events.ipynb #63bdbc1a

@@ -564,7 +564,7 @@ def answer(
     self.log.info("%s %s:%s %s %.0f ms", who, service, operation, response.status_code, 1000 * (time.perf_counter() - started))
     return response
 
-# %% ../../nbs/sandbox/70_front.ipynb #900412db
+# %% ../../nbs/sandbox/70_front.ipynb #e12903b4
 @patch
 def __call__(self: Front, environ: dict, start_response: Callable) -> Iterable[bytes]:
     """WSGI."""
@@ -581,10 +581,10 @@ def _control(self: Front, request: Request) -> Response:
     try:
         if name == "status":
             answer = self.status()
-        elif request.method == "POST" and name in self.controls:
+        elif request.method == "POST" and request.mimetype == "application/json" and name in self.controls:  # Which no page of a browser sends unasked
             answer = self.controls[name](json.loads(request.get_data() or b"{}"))
         else:
             answer, status = {"error": f"{request.method} {request.path} is not known here"}, 404
-    except (AwsError, ValueError, TimeoutError) as error:
+    except (AwsError, ValueError, TypeError, KeyError, TimeoutError) as error:
         answer, status = {"error": str(error)}, 409
     return Response(json.dumps(answer, default=str), status, content_type="application/json")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_BYTES', 'unpack', 'zipped', 'prepare', 'function_environment', 'answer_of', 'run_function']
 
-# %% ../../nbs/sandbox/45_functions.ipynb #21bc78c1
+# %% ../../nbs/sandbox/45_functions.ipynb #211d6a75
 import io
 import json
 import re
@@ -116,7 +116,7 @@ def function_environment(
         **function["environment"],
     }
 
-# %% ../../nbs/sandbox/45_functions.ipynb #167e7189
+# %% ../../nbs/sandbox/45_functions.ipynb #7921a807
 def answer_of(
     ended: Exit,
     folder: Path,  # The process's /opt/ml
@@ -133,7 +133,7 @@ def answer_of(
     content = json.loads(written.read_text())
     return content["answer"], content["failed"]
 
-
+# %% ../../nbs/sandbox/45_functions.ipynb #5455da28
 def run_function(
     jobs: Jobs,
     function: dict,  # As `Store.lambda_function` gives it

@@ -109,7 +109,7 @@ def mail(
         file.write(message.as_bytes())
     return draft.replace(self.folder / name)
 
-# %% ../../nbs/sandbox/74_messages.ipynb #290994b5
+# %% ../../nbs/sandbox/74_messages.ipynb #4a1289a4
 VALID = timedelta(days=2)  # Of a token, as SNS documents it
 CONFIRMATION = """You have chosen to subscribe to the topic:
 {topic}
@@ -129,7 +129,7 @@ def link(
     """A link into the sandbox."""
     return f"{self.endpoint_url}/?{urlencode(query)}"
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #a025086b
 @patch
 def ask(
     self: Messages,
@@ -149,7 +149,7 @@ def is_pending(
     """True until it is confirmed."""
     return bool(subscription.attributes.get("PendingConfirmation"))
 
-# %% ../../nbs/sandbox/74_messages.ipynb #05168967
+# %% ../../nbs/sandbox/74_messages.ipynb #b2f49c25
 @patch
 def topic(
     self: Messages,
@@ -169,7 +169,7 @@ def subscriptions_of(
     """All of them."""
     return [subscription for subscription in list(topic.sns_backend.subscriptions.values()) if subscription.topic is topic]
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #372db089
 @patch
 def confirm(
     self: Messages,
@@ -186,7 +186,7 @@ def confirm(
         found.confirmed = True
     return {"SubscriptionArn": found.arn}
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #7d93c79b
 @patch
 def unsubscribe(
     self: Messages,
@@ -201,7 +201,7 @@ def unsubscribe(
     topic.sns_backend.unsubscribe(arn)
     return {}
 
-# %% ../../nbs/sandbox/74_messages.ipynb #ee27be2e
+# %% ../../nbs/sandbox/74_messages.ipynb #817bd295
 FOOTER = """
 
 --
@@ -211,7 +211,7 @@ If you wish to stop receiving notifications from this topic, please click or vis
 Please do not reply directly to this email. If you have any questions or comments regarding this email, please contact us at https://aws.amazon.com/support
 """
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #5817e491
 @patch
 def spread(
     self: Messages,
@@ -240,7 +240,7 @@ def bring_mail(self: Messages, subscription: Subscription, text: str, number: st
     footer = FOOTER.format(link=self.link(Action="Unsubscribe", SubscriptionArn=subscription.arn))
     self.mail(subscription.endpoint, subject or "AWS Notification Message", text + footer, X_Amz_Sns_Message_Id=number, X_Amz_Sns_Topic_Arn=subscription.topic_arn)
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #346b3ba7
 @patch
 def bring_to_queue(self: Messages, subscription: Subscription, text: str, number: str, subject: str | None, attributes: dict | None) -> None:
     """One message in a queue whose policy lets the topic in; else none, as on AWS."""
@@ -268,7 +268,7 @@ def publish(
     with self.store.lock:
         topic.sns_backend.publish(message, arn=topic_arn)
 
-# %% ../../nbs/sandbox/74_messages.ipynb #6d03ff45
+# %% ../../nbs/sandbox/74_messages.ipynb #77cc35a8
 @patch
 def subscribe(
     self: Messages,
@@ -282,6 +282,8 @@ def subscribe(
         raise refused("sns", f"Subscribe with protocol {protocol}", "messages are delivered to e-mail addresses and SQS queues")
     if topic.account_id != call.principal.account:
         raise refused("sns", f"Subscribe to {topic.arn} from account {call.principal.account}", "a subscription belongs to its topic's account")
+    if topic.fifo_topic:
+        raise refused("sns", f"Subscribe to {topic.arn}", "messages are not kept in order")
     check_attributes([value for key, value in form.items() if re.fullmatch(r"Attributes\.entry\.\d+\.key", key)])
     if protocol == "email" and not re.fullmatch(r"[^@\s]+@[^@\s]+", endpoint):
         raise AwsError("InvalidParameter", "Invalid parameter: Email address")
@@ -294,7 +296,7 @@ def subscribe(
             answer.set_data(answer.get_data(as_text=True).replace(arn[1], "pending confirmation"))
     return answer
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #0f3af2b1
 def check_attributes(
     names: list[str],
 ) -> None:
@@ -302,7 +304,7 @@ def check_attributes(
     for name in set(names) & {"DeliveryPolicy", "RedrivePolicy", "SubscriptionRoleArn", "ReplayPolicy"}:
         raise refused("sns", f"a subscription's {name}", "every message is delivered once or not at all")
 
-# %% ../../nbs/sandbox/74_messages.ipynb #12a36eb5
+# %% ../../nbs/sandbox/74_messages.ipynb #2d16c3e3
 @patch
 def list_subscriptions(
     self: Messages,
@@ -331,7 +333,7 @@ def count_subscriptions(
     topic.subscriptions_pending, topic.subscriptions_confimed = sum(pending), len(pending) - sum(pending)
     return pass_on()
 
-
+# %% ../../nbs/sandbox/74_messages.ipynb #0806d8dc
 @patch
 def check_publish(
     self: Messages,

@@ -14,7 +14,7 @@ from pyawscron import AWSCron
 
 from .policy import AwsError
 
-# %% ../../nbs/sandbox/76_schedules.ipynb #cabae36a
+# %% ../../nbs/sandbox/76_schedules.ipynb #e259bfc6
 def period(
     expression: str,
 ) -> timedelta | None:
@@ -35,7 +35,7 @@ def next_time(
         return created + every * (max(0, (after - created) // every) + 1)
     return AWSCron(expression[len("cron(") : -1]).occurrence(after.astimezone(timezone.utc)).next()
 
-
+# %% ../../nbs/sandbox/76_schedules.ipynb #b0c1fb17
 def check_schedule(
     expression: str,
     now: datetime,

@@ -88,7 +88,7 @@ def _who_has(port: int) -> str:
     except (OSError, ValueError, KeyError):
         return "another program has it"
 
-# %% ../../nbs/sandbox/80_server.ipynb #ead143a8
+# %% ../../nbs/sandbox/80_server.ipynb #8a391dfd
 def fetch_status(
     port: int,
     timeout: float = 10,  # Seconds
@@ -99,7 +99,8 @@ def fetch_status(
 
 
 def _open(url: str, data: bytes | None = None, timeout: float = 10) -> object:
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, data, timeout=timeout)
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout)
 
 
 def choose(
@@ -200,7 +201,7 @@ def _server(front: object, listener: socket.socket) -> object:
     server.channel_class = Channel
     return server
 
-# %% ../../nbs/sandbox/80_server.ipynb #9c5c8737
+# %% ../../nbs/sandbox/80_server.ipynb #a2c520c6
 @contextlib.contextmanager
 def _sandbox(given: dict, folder: Path, port: int) -> Iterator[object]:
     from mammo_mlops.sandbox.executor import Executor
@@ -222,7 +223,7 @@ def _sandbox(given: dict, folder: Path, port: int) -> Iterator[object]:
         executor.close()
         _remove_files(folder)
 
-
+# %% ../../nbs/sandbox/80_server.ipynb #d7a7f1ef
 def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) -> SimpleNamespace:
     from mammo_mlops.sandbox.advance import advance
     from mammo_mlops.sandbox.agenda import Agenda
@@ -405,7 +406,7 @@ def logs(
     with open(path, encoding="utf-8", errors="replace") as file:
         return "".join(deque(file, lines))
 
-# %% ../../nbs/sandbox/80_server.ipynb #14d76740
+# %% ../../nbs/sandbox/80_server.ipynb #b0249734
 def control(
     folder: Path,
     name: str,  # What to do
@@ -426,9 +427,10 @@ def advance(
     days: float = 0,
     hours: float = 0,
     to: str = "",  # "23:00": the next time it is so late, UTC; after the days and hours
+    limit: float = 900,  # Seconds that what happens at one time may take
 ) -> dict:
-    """Move the clock on, through all schedules and retries: {"now", "fired": [{"at", "rule", "event"}]}. Error: SandboxError."""
-    return control(folder, "advance", 24 * 3600, days=days, hours=hours, to=to)
+    """Move the clock on, through all schedules and retries: {"now", "fired": [{"at", "rule", "event"}]}. Error: SandboxError, also when something does not end."""
+    return control(folder, "advance", 24 * 3600, days=days, hours=hours, to=to, seconds=limit)
 
 
 def events(
@@ -437,7 +439,7 @@ def events(
     """The last events, oldest first, each with its bus and its deliveries (rule, target, status, attempts, error)."""
     return control(folder, "events")["events"]
 
-
+# %% ../../nbs/sandbox/80_server.ipynb #a7ed6710
 def redeliver(
     folder: Path,
     event_id: str,
