@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
+from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
@@ -572,7 +573,9 @@ def __call__(self: Front, environ: dict, start_response: Callable) -> Iterable[b
     environ["wsgi.input"] = io.BytesIO(request.get_data(cache=True))
     if request.path.startswith("/_sandbox/"):
         return self._control(request)(environ, start_response)
-    return self.answer(request)(environ, start_response)
+    answer = self.answer(request)
+    answer.headers["Date"] = format_datetime(self.store.now(), usegmt=True)
+    return answer(environ, start_response)
 
 
 @patch

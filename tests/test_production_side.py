@@ -1,0 +1,228 @@
+"""Prod runs by itself: each failure has exactly the mails and trainings it should have, also when events repeat."""
+
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from test_sandbox_pipelines import wait_for
+
+from conftest import Sandbox
+from mammo_mlops import data, demo, executions, inference_pipeline, train_pipeline
+from mammo_mlops.registry import decide, ensure_package_group, list_versions
+from mammo_mlops.sandbox import server
+
+
+@dataclass
+class Prod:
+    """Prod with Terraform applied, and short words for what tests do there."""
+
+    sandbox: Sandbox
+    batches: dict[str, bytes]
+    seen: int = 0  # Mails read
+
+    @property
+    def environment(self):
+        return self.sandbox.environments.prod
+
+    def deliver(self, content):
+        """Put the batch where the schedule looks for it; None takes it away."""
+        key, s3 = data.batch_key(self.environment, "clean"), self.sandbox.client("s3", "prod")
+        if content is None:
+            s3.delete_object(Bucket=self.environment.default_bucket, Key=key)
+        else:
+            s3.put_object(Bucket=self.environment.default_bucket, Key=key, Body=content)
+
+    def night(self, **move):
+        """Let it become 23:00 and everything settle; the night's executions by pipeline, and its new mails' subjects."""
+        before = self.arns()
+        server.advance(self.sandbox.folder, **(move or {"to": "23:00"}))
+        runs = {name: [arn for arn in arns if arn not in before[name]] for name, arns in self.arns().items()}
+        return {name: [executions.describe(self.sandbox.session("prod"), arn) for arn in arns] for name, arns in runs.items()}, self.new_mails()
+
+    def new_mails(self):
+        subjects = [mail["subject"] for mail in server.mails(self.sandbox.folder)]
+        new, self.seen = subjects[self.seen:], len(subjects)
+        return new
+
+    def arns(self):
+        sagemaker = self.sandbox.client("sagemaker", "prod")
+        names = {"inference": self.environment.inference_pipeline.name, "training": self.environment.train_pipeline.name}
+        pages = {kind: sagemaker.list_pipeline_executions(PipelineName=name, MaxResults=100) for kind, name in names.items()}
+        return {kind: [item["PipelineExecutionArn"] for item in page["PipelineExecutionSummaries"]] for kind, page in pages.items()}
+
+    def approve(self, number):
+        version = next(v for v in list_versions(self.sandbox.session("approver"), self.sandbox.environments.registry) if v.version == number)
+        decide(self.sandbox.session("approver"), version, "Approved", "good enough")
+
+
+@pytest.fixture(scope="module")
+def prod(own_sandbox):
+    """Data, pipelines, Terraform, and version 1, trained in prod on part 1 alone and approved."""
+    sandbox = own_sandbox
+    environment, session = sandbox.environments.prod, sandbox.session("prod")
+    ensure_package_group(sandbox.environments, sandbox.session("registry"))
+    server.advance(sandbox.folder, to="08:00")
+    split = data.split_data(data.packaged_data().frame, 7)
+    objects = data.objects_of(environment, split)
+    part_2 = next(key for key in objects if key.endswith("part-2.csv"))
+    data.upload(environment, {key: content for key, content in objects.items() if key != part_2}, session)
+    train_pipeline.deploy(environment, session)
+    inference_pipeline.deploy(environment, session)
+    applying = demo.start_applying(server.environ(sandbox.folder))
+    execution = executions.follow(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
+    assert execution.status == "Succeeded", execution
+    demo.await_applied(applying)
+    demo.confirm(sandbox.folder)
+    made = Prod(sandbox, {kind: objects[data.batch_key(environment, kind)] for kind in ("clean", "outliers")})
+    made.new_mails()
+    yield made
+
+
+
+def failed_step(execution):
+    return [(step.name, step.reason) for step in execution.steps if step.status == "Failed"]
+
+
+def test_without_an_approved_version_a_person_is_told_and_nothing_trains(prod):
+    runs, mails = prod.night()
+    assert [failed_step(run)[0][0] for run in runs["inference"]] == ["LatestApprovedModel"] and runs["training"] == []
+    assert len(mails) == 1 and "inference failed at LatestApprovedModel" in mails[0]
+    prod.approve(1)
+
+
+def test_a_clean_batch_is_predicted_and_nobody_is_mailed(prod):
+    runs, mails = prod.night()
+    assert [run.status for run in runs["inference"]] == ["Succeeded"] and runs["training"] == [] and mails == []
+    assert ":assumed-role/" in runs["inference"][0].started_by
+
+
+@pytest.mark.parametrize(("batch", "step", "reason"), [
+    (None, "PreprocessBatch", "No S3 objects found"),
+    (b"", "PreprocessBatch", "found no rows"),
+    (b"age,shape\n1,2\n", "PreprocessBatch", "column"),
+    (b"bi_rads,age,shape,margin,severity\n5,67,3,5,1\n", "PreprocessBatch", "found the header"),
+], ids=["missing", "empty", "too few columns", "other columns"])
+def test_a_batch_that_can_not_be_read_mails_once_and_trains_nothing(prod, batch, step, reason):
+    prod.deliver(batch)
+    runs, mails = prod.night()
+    (run,) = runs["inference"]
+    assert (run.status, runs["training"]) == ("Failed", [])
+    assert failed_step(run)[0][0] == step and reason in failed_step(run)[0][1]
+    assert len([mail for mail in mails if f"inference failed at {step}" in mail]) == 1
+    assert not any("drift" in mail for mail in mails)
+    prod.deliver(prod.batches["clean"])
+
+
+def test_a_lost_permission_mails_and_trains_nothing(prod):
+    iam, role = prod.sandbox.client("iam", "prod"), prod.environment.inference_pipeline.role_arn.rpartition("/")[2]
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "sagemaker:CreateTransformJob", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=role, PolicyName="lost", PolicyDocument=json.dumps(deny))
+    runs, mails = prod.night()
+    iam.delete_role_policy(RoleName=role, PolicyName="lost")
+    assert failed_step(runs["inference"][0])[0][0] == "Transform" and "not authorized" in failed_step(runs["inference"][0])[0][1]
+    assert runs["training"] == [] and len([mail for mail in mails if "inference failed at Transform" in mail]) == 1
+
+
+def test_a_kill_at_every_step_mails_and_trains_nothing(prod):
+    session, name = prod.sandbox.session("prod"), prod.environment.inference_pipeline.name
+    for step, module in (("PreprocessBatch", "steps.preprocess_batch"), ("SelectRows", "steps.select_rows")):
+        killed = threading.Event()
+
+        def kill():
+            end = time.monotonic() + 30
+            while time.monotonic() < end and not killed.is_set():
+                for folder in Path("/proc").glob("[0-9]*"):
+                    try:
+                        line = (folder / "cmdline").read_bytes()
+                    except OSError:
+                        continue
+                    if module.encode() in line and b"--" in line or line.startswith(b"python3\0-m\0" + module.encode()):
+                        os.kill(int(folder.name), signal.SIGKILL)
+                        killed.set()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        execution = executions.follow(session, executions.start(session, name), lambda line: None)
+        thread.join()
+        server.advance(prod.sandbox.folder)
+        assert execution.status == "Failed" and failed_step(execution)[0][0] == step, execution
+        assert "SIGKILL" in failed_step(execution)[0][1]
+        assert [mail for mail in prod.new_mails() if f"inference failed at {step}" in mail]
+
+
+def test_a_run_that_never_began_is_noticed(prod):
+    events, rule = prod.sandbox.client("events", "prod"), f"{prod.environment.model_name}-inference-schedule"
+    prod.night()  # a good one, so that a new streak begins
+    events.disable_rule(Name=rule)
+    runs, mails = prod.night(days=1, hours=4)
+    assert runs["inference"] == [] and len([mail for mail in mails if "no predictions by the deadline" in mail]) == 1
+    _, mails = prod.night(days=1)
+    assert mails == []  # the same is not told every day
+    events.enable_rule(Name=rule)
+    runs, mails = prod.night()
+    assert [run.status for run in runs["inference"]] == ["Succeeded"] and mails == []
+
+
+def test_drift_without_new_data_mails_once_and_trains_nothing(prod):
+    prod.deliver(prod.batches["outliers"])
+    runs, mails = prod.night()
+    assert failed_step(runs["inference"][0])[0][0] == "MonitorBatch"
+    (training,) = runs["training"]
+    assert training.status == "Succeeded" and [step.name for step in training.steps] == ["RetrainGuard", "MayTrain"]
+    assert len([mail for mail in mails if "drifted" in mail]) == 1 and not any("failed" in mail for mail in mails)
+    runs, mails = prod.night()
+    assert len(runs["training"]) == 1 and not any("drifted" in mail for mail in mails)
+
+
+def test_drift_with_new_data_trains_once_although_its_event_repeats_and_comes_late(prod):
+    split = data.split_data(data.packaged_data().frame, 7)
+    objects = data.objects_of(prod.environment, split)
+    data.upload(prod.environment, {key: content for key, content in objects.items() if key.endswith("part-2.csv")}, prod.sandbox.session("prod"))
+    prod.deliver(prod.batches["clean"])
+    prod.night(days=10)  # past the cool-down; a success ends the streak of drift
+    prod.deliver(prod.batches["outliers"])
+    runs, mails = prod.night()
+    assert [len(run.steps) > 2 for run in runs["training"]] == [True] and runs["training"][0].status == "Succeeded"
+    assert len([mail for mail in mails if "drifted" in mail]) == 1 and len([mail for mail in mails if "approval" in mail]) == 1
+    drift = [event for event in server.events(prod.sandbox.folder) if event["detail"].get("stepName") == "MonitorBatch" and event["detail"].get("currentStepStatus") == "Failed"][-1]
+    before = prod.arns()["training"]
+    for _ in range(2):
+        server.redeliver(prod.sandbox.folder, drift["id"])
+    server.advance(prod.sandbox.folder, hours=1)
+    again = [executions.describe(prod.sandbox.session("prod"), arn) for arn in prod.arns()["training"] if arn not in before]
+    assert len(again) == 2 and all([step.name for step in run.steps] == ["RetrainGuard", "MayTrain"] for run in again)
+    assert prod.new_mails() == []
+
+
+def test_the_approved_version_predicts_the_next_night(prod):
+    prod.approve(2)
+    prod.deliver(prod.batches["clean"])
+    runs, _ = prod.night()
+    (run,) = runs["inference"]
+    assert run.status == "Succeeded"
+    assert executions.function_answer(prod.sandbox.session("prod"), run, "LatestApprovedModel")["model_version"] == "2"
+
+
+def test_a_training_that_fails_mails(prod):
+    session = prod.sandbox.session("prod")
+    arn = train_pipeline.start_training(prod.environment, session, {"AucScoreThreshold": "0.9999"})
+    assert executions.follow(session, arn, lambda line: None).status == "Failed"
+    server.advance(prod.sandbox.folder)
+    assert len([mail for mail in prod.new_mails() if "training failed" in mail]) == 1
+
+
+def test_a_target_that_refuses_leaves_a_dead_letter(prod):
+    iam, name = prod.sandbox.client("iam", "prod"), f"{prod.environment.model_name}-events-start-inference"
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="lost", PolicyDocument=json.dumps(deny))
+    runs, _ = prod.night()
+    iam.delete_role_policy(RoleName=name, PolicyName="lost")
+    sqs = prod.sandbox.client("sqs", "prod")
+    url = sqs.get_queue_url(QueueName=f"{prod.environment.model_name}-dead-letters")["QueueUrl"]
+    letter = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"][0]
+    assert runs["inference"] == [] and "not authorized" in letter["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
