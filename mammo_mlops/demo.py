@@ -135,7 +135,7 @@ def start_applying(
         started[environment] = subprocess.Popen(command, env={**known, "AWS_PROFILE": profile}, cwd=project(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return started
 
-
+# %% ../nbs/90_demo.ipynb #8477c4f3
 def await_applied(
     started: dict[str, subprocess.Popen],
 ) -> dict[str, object]:

@@ -200,7 +200,7 @@ class Registry(Account):
             raise ValueError(f"approver_role|{self.approver_role}|a role of people; Jenkins does not approve")
         return self
 
-
+# %% ../nbs/00_environment.ipynb #4384805c
 class Workload(Account):
     """An account that trains and predicts."""
 
@@ -387,7 +387,7 @@ def check_together(
         if account.aws_region != accounts[0].aws_region:
             raise invalid(folder / name, [f"aws_region: found {account.aws_region!r}; expected {accounts[0].aws_region!r}, the registry's"])
 
-
+# %% ../nbs/00_environment.ipynb #3869c808
 def load_environment(
     name: str,  # "dev" or "prod"
     folder: Path | None = None,  # Where the files are; found when not given

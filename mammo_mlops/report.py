@@ -103,7 +103,7 @@ a { color: #1f5f99; } a.anchor-link { display: none; } nav { color: var(--soft);
 blockquote { margin: 4px 0 12px; color: var(--soft); } blockquote p { margin: 0; }
 table { border-collapse: collapse; margin: 8px 0; font-size: 14px; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid var(--line); padding: 5px 12px 5px 0; text-align: left; vertical-align: top; white-space: pre-line; }
-th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td { overflow-wrap: anywhere; min-width: 4.5em; } td.number { min-width: 0; } th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 table, table.dataframe, .dataframe th, .dataframe td { border-left: none; border-right: none; border-top: none; }
 pre { font: 13px/1.45 ui-monospace, Menlo, Consolas, monospace; background: #f6f8fa; padding: 8px 12px; border-radius: 4px; white-space: pre-wrap; margin: 6px 0; overflow-wrap: anywhere; }
 img { max-width: 100%; } .succeeded, .Succeeded, .Approved { color: var(--good); } .failed, .Failed { color: var(--bad); } .PendingManualApproval { color: var(--wait); }
@@ -167,7 +167,7 @@ class Table:
     columns: tuple[str, ...]
     rows: list[tuple]
 
-
+# %% ../nbs/70_report.ipynb #968535fe
 @dataclass(frozen=True)
 class Picture:
     """A figure of an index page."""

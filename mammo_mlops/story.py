@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOTHING', 'LANES', 'GOOD', 'BAD', 'OTHER', 'FOOTER', 'acting_as', 'utc_now', 'Story', 'Watched', 'watch', 'outcome',
-           'drift_records', 'prediction_record', 'training_records', 'moments', 'timeline', 'tables', 'runs_table',
-           'story_verdict', 'write_story']
+           'drift_records', 'prediction_record', 'training_records', 'moments', 'timeline', 'text_of', 'tables',
+           'runs_table', 'story_verdict', 'write_story']
 
 # %% ../nbs/85_story.ipynb #7664e958
 import json
@@ -67,7 +67,7 @@ class Story:
     def stage(self, title: str) -> Iterator[list[str]]:
         """Time a stage; append to the yielded list what came of it."""
         results: list[str] = []
-        started, now = time.monotonic(), self.clock()
+        started = time.monotonic()
         try:
             yield results
         except BaseException as error:
@@ -75,7 +75,7 @@ class Story:
             raise
         finally:
             seconds = time.monotonic() - started
-            self.stages.append((f"{now:%a %d %b %H:%M}", title, "; ".join(results), seconds))
+            self.stages.append((f"{self.clock():%a %d %b %H:%M}", title, "; ".join(results), seconds))
             self.show(f"{title:<48} {seconds:6.1f} s  {'; '.join(results)}")
 
 # %% ../nbs/85_story.ipynb #8bad958a
@@ -183,6 +183,14 @@ def timeline(
 FOOTER = "\n--\n"  # SNS's own, below each mail
 
 
+def text_of(
+    mail: dict[str, str],
+) -> str:
+    """Subject and text; of a confirmation the subject only, for its link is a key."""
+    text = mail["body"].partition(FOOTER)[0].strip()
+    return mail["subject"] if "Action=ConfirmSubscription" in text else f"{mail['subject']}\n\n{text}"
+
+
 def tables(
     story: Story,
     watched: Watched,
@@ -190,7 +198,7 @@ def tables(
 ) -> list[Table]:
     """The page's tables, in reading order."""
     stages = Table("What happened", ("time in the accounts (UTC)", "stage", "outcome", "took"), list(story.stages))
-    sent = Table("Mails", ("time (UTC)", "to", "what it says"), [(f"{datetime.fromisoformat(m['at']):%a %d %b %H:%M}", m["to"], f"{m['subject']}\n\n{m['body'].partition(FOOTER)[0].strip()}") for m in mails])
+    sent = Table("Mails", ("time (UTC)", "to", "what it says"), [(f"{datetime.fromisoformat(m['at']):%a %d %b %H:%M}", m["to"], text_of(m)) for m in mails])
     differences = [(record["feature"], record["check"], record["description"]) for record in drift_records(watched)]
     drift = Table("What differed from the training data", ("feature", "check", "finding"), differences)
     trained = [(e["execution"].rsplit("/", 1)[-1], e["started_by"].split(":")[-1], e["status"], e.get("decision", ""), e.get("reason", "")) for e in training_records(watched)]
@@ -222,7 +230,7 @@ def story_verdict(
         return "Nothing was predicted."
     return f"Version {predicted['version']} predicts: {predicted['rows']} rows in the last run."
 
-
+# %% ../nbs/85_story.ipynb #a2f06e3b
 def write_story(
     story: Story,
     watched: Watched,

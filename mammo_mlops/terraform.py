@@ -364,7 +364,7 @@ class Applied:
     destroyed: int
     seconds: float
 
-
+# %% ../nbs/58_terraform.ipynb #12757f01
 COUNTS = r"(\d+) (?:to add|added), (\d+) (?:to change|changed), (\d+) (?:to destroy|destroyed)"
 
 

@@ -151,7 +151,7 @@ def check_job(
     known = job.failure.startswith(("ClientError", "InternalServerError"))
     raise StepFailed(job.failure if known else f"ClientError: {job.failure}")
 
-
+# %% ../../nbs/sandbox/55_steps.ipynb #7664c587
 class Processing(JobStep):
     """A processing job."""
 
