@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Resources', 'APPLY', 'INFRASTRUCTURE', 'Check', 'checks_table', 'ask', 'managed', 'read_state', 'same_json',
-           'check_rules', 'check_targets', 'check_roles', 'check_keys', 'check_functions', 'check_topics',
+           'check_rules', 'check_targets', 'check_roles', 'check_keys', 'check_functions', 'last', 'check_topics',
            'check_dead_letters', 'check_pipeline', 'check_approved', 'check_last_run', 'check_infrastructure',
            'check_workload', 'gate']
 
@@ -40,8 +40,8 @@ class Check:
 def checks_table(
     checks: list[Check],
 ) -> pd.DataFrame:
-    """One row per check; advice only where it is needed."""
-    rows = [("green" if c.ok else "red", c.what, c.expected, c.found, "" if c.ok else c.advice) for c in checks]
+    """One row per check, red ones first; advice only where it is needed."""
+    rows = [("green" if c.ok else "red", c.what, c.expected, c.found, "" if c.ok else c.advice) for c in sorted(checks, key=lambda c: c.ok)]
     return pd.DataFrame(rows, columns=["", "what", "expected", "found", "what to do"])
 
 # %% ../nbs/60_infra_checks.ipynb #0ed8b42b
@@ -174,6 +174,13 @@ def check_functions(
         yield Check(f"function {function['function_name']}", function["source_code_hash"] or function["code_sha256"], ask(lambda: found(function)), APPLY)
 
 # %% ../nbs/60_infra_checks.ipynb #2ded797b
+def last(
+    arn: str,
+) -> str:
+    """What an ARN ends with; other text as it is."""
+    return arn.rsplit("/", 1)[-1] if arn.startswith("arn:") else arn
+
+
 def check_topics(
     session: boto3.Session,
     resources: Resources,
@@ -182,7 +189,7 @@ def check_topics(
     sns = session.client("sns")
     for topic in resources.get("aws_sns_topic", []):
         key = ask(lambda: sns.get_topic_attributes(TopicArn=topic["arn"])["Attributes"].get("KmsMasterKeyId", "no key"))
-        yield Check(f"topic {topic['name']}: key", topic["kms_master_key_id"], key, APPLY)
+        yield Check(f"topic {topic['name']}: key", last(topic["kms_master_key_id"]), last(key), APPLY)
     for subscription in resources.get("aws_sns_topic_subscription", []):
         pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=subscription["topic_arn"])
         states = [s["SubscriptionArn"] for page in pages for s in page["Subscriptions"] if s["Endpoint"] == subscription["endpoint"]]
