@@ -130,31 +130,49 @@ def test_a_lost_permission_mails_and_trains_nothing(prod):
     assert runs["training"] == [] and len([mail for mail in mails if "inference failed at Transform" in mail]) == 1
 
 
-def test_a_kill_at_every_step_mails_and_trains_nothing(prod):
-    session, name = prod.sandbox.session("prod"), prod.environment.inference_pipeline.name
-    for step, module in (("PreprocessBatch", "steps.preprocess_batch"), ("SelectRows", "steps.select_rows")):
-        killed = threading.Event()
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
-        def kill():
-            end = time.monotonic() + 30
-            while time.monotonic() < end and not killed.is_set():
-                for folder in Path("/proc").glob("[0-9]*"):
-                    try:
-                        line = (folder / "cmdline").read_bytes()
-                    except OSError:
-                        continue
-                    if module.encode() in line and b"--" in line or line.startswith(b"python3\0-m\0" + module.encode()):
+
+def killing(sandbox, program):
+    """A thread that kills the sandbox's next job whose command line names the program."""
+    own = server.status(sandbox.folder)["pid"]
+
+    def kill():
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for folder in Path("/proc").glob("[0-9]*"):
+                try:
+                    arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    named = arguments[0] == "python3" and any(argument == program or argument.endswith(f"/{program}") for argument in arguments)
+                    if named and parent(parent(folder.name)) == own:  # the fork server stands between
                         os.kill(int(folder.name), signal.SIGKILL)
-                        killed.set()
+                        return
+                except OSError:
+                    continue
 
-        thread = threading.Thread(target=kill)
-        thread.start()
-        execution = executions.follow(session, executions.start(session, name), lambda line: None)
-        thread.join()
-        server.advance(prod.sandbox.folder, hours=0.02)
-        assert execution.status == "Failed" and failed_step(execution)[0][0] == step, execution
-        assert "SIGKILL" in failed_step(execution)[0][1]
-        assert [mail for mail in prod.new_mails() if f"inference failed at {step}" in mail]
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(("kind", "step", "program"), [
+    ("inference", "PreprocessBatch", "steps.preprocess_batch"), ("inference", "MonitorBatch", "steps.data_quality"),
+    ("inference", "SelectRows", "steps.select_rows"), ("inference", "Transform", "xgboost_serving.py"),
+    ("training", "Preprocess", "steps.preprocess"), ("training", "Train", "xgboost_algorithm.py"), ("training", "Evaluate", "steps.evaluate"),
+    ("training", "DataQualityBaseline", "steps.data_quality"), ("training", "TuneConstraints", "steps.tune_constraints"),
+])
+def test_a_killed_process_fails_its_step_mails_once_and_trains_nothing(prod, kind, step, program):
+    session, pipelines = prod.sandbox.session("prod"), {"inference": prod.environment.inference_pipeline, "training": prod.environment.train_pipeline}
+    prod.new_mails()
+    trainings, killer = prod.arns()["training"], killing(prod.sandbox, program)
+    execution = executions.follow(session, executions.start(session, pipelines[kind].name), lambda line: None)
+    killer.join()
+    server.advance(prod.sandbox.folder, hours=0.02)
+    assert execution.status == "Failed" and failed_step(execution)[0][0] == step, execution
+    text = "training failed" if kind == "training" else f"inference failed at {step}"
+    assert len([mail for mail in prod.new_mails() if "failed" in mail]) == 1, text
+    assert len(prod.arns()["training"]) - len(trainings) == (kind == "training")
 
 
 def test_a_run_that_never_began_is_noticed(prod):
