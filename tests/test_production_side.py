@@ -75,10 +75,10 @@ def prod(own_sandbox):
     data.upload(environment, {key: content for key, content in objects.items() if key != part_2}, session)
     train_pipeline.deploy(environment, session)
     inference_pipeline.deploy(environment, session)
-    applying = demo.start_applying(server.environ(sandbox.folder))
+    applying = demo.start_terraform(server.environ(sandbox.folder), demo.APPLY)
     execution = executions.follow(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
     assert execution.status == "Succeeded", execution
-    demo.await_applied(applying)
+    demo.await_terraform(applying)
     demo.confirm(sandbox.folder)
     made = Prod(sandbox, {kind: objects[data.batch_key(environment, kind)] for kind in ("clean", "outliers")})
     made.new_mails()
@@ -128,6 +128,24 @@ def test_a_lost_permission_mails_and_trains_nothing(prod):
     iam.delete_role_policy(RoleName=role, PolicyName="lost")
     assert failed_step(runs["inference"][0])[0][0] == "Transform" and "not authorized" in failed_step(runs["inference"][0])[0][1]
     assert runs["training"] == [] and len([mail for mail in mails if "inference failed at Transform" in mail]) == 1
+
+
+@pytest.mark.parametrize(("code", "reason"), [
+    ("import time; time.sleep(60)", "The job ran longer than its MaxRuntimeInSeconds of 1 and was stopped."),
+    ("raise ValueError('a bug')", "exit code: 1"),
+], ids=["timeout", "code error"])
+def test_a_timeout_and_a_bug_mail_and_train_nothing(prod, code, reason):
+    sagemaker, pipeline = prod.sandbox.client("sagemaker", "prod"), prod.environment.inference_pipeline.name
+    deployed = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineDefinition"]
+    changed = json.loads(deployed)
+    arguments = next(step for step in changed["Steps"] if step["Name"] == "PreprocessBatch")["Arguments"]
+    arguments["AppSpecification"] = {"ImageUri": arguments["AppSpecification"]["ImageUri"], "ContainerEntrypoint": ["python3", "-c", code]}
+    arguments["StoppingCondition"] = {"MaxRuntimeInSeconds": 1}
+    sagemaker.update_pipeline(PipelineName=pipeline, PipelineDefinition=json.dumps(changed))
+    runs, mails = prod.night()
+    sagemaker.update_pipeline(PipelineName=pipeline, PipelineDefinition=deployed)
+    assert failed_step(runs["inference"][0])[0][0] == "PreprocessBatch" and reason in failed_step(runs["inference"][0])[0][1]
+    assert runs["training"] == [] and len([mail for mail in mails if "inference failed at PreprocessBatch" in mail]) == 1
 
 
 def parent(pid):
