@@ -263,7 +263,8 @@ def test_destroy_leaves_nothing(applied, sandbox):
         gone = list(pool.map(lambda environment: destroy(environment, quiet, applied[environment][2]), applied))
     assert [done.destroyed for done in gone] == [done.added for _, done, _, _ in applied.values()]
     assert sandbox.client("events", "dev").list_rules(NamePrefix=f"{name}-")["Rules"] == []
-    assert sandbox.client("sns", "dev").list_topics()["Topics"] == []
+    topic = sandbox.environments.dev.pipelines_alert_topic_name
+    assert [found for found in sandbox.client("sns", "dev").list_topics()["Topics"] if found["TopicArn"].endswith(f":{topic}")] == []
     assert "QueueUrls" not in sandbox.client("sqs", "dev").list_queues(QueueNamePrefix=name)
     assert [found["FunctionName"] for found in sandbox.client("lambda", "dev").list_functions()["Functions"] if found["FunctionName"].endswith("-notify")] == []
     iam = sandbox.client("iam", "dev")

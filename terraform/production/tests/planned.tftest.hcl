@@ -68,6 +68,7 @@ variables {
     role_arn            = "mammo-sagemaker-execution-role"
     instance_type       = "ml.m5.xlarge"
     instance_count      = 1
+    start_on_deploy     = false
     train_datasets      = ["part-1", "part-2"]
     auc_score_threshold = 0.8
     sensitivity_target  = 0.9
@@ -80,6 +81,7 @@ variables {
     role_arn          = "mammo-sagemaker-execution-role"
     instance_type     = "ml.m5.xlarge"
     instance_count    = 1
+    start_on_deploy   = false
     cron_schedule     = "cron(0 23 * * ? *)"
     deadline_schedule = "cron(0 1 * * ? *)"
   }

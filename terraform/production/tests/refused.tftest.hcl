@@ -28,6 +28,7 @@ variables {
     role_arn            = "mammo-sagemaker-execution-role"
     instance_type       = "ml.m5.xlarge"
     instance_count      = 1
+    start_on_deploy     = false
     train_datasets      = ["part-1", "part-2"]
     auc_score_threshold = 0.8
     sensitivity_target  = 0.9
@@ -40,6 +41,7 @@ variables {
     role_arn          = "mammo-sagemaker-execution-role"
     instance_type     = "ml.m5.xlarge"
     instance_count    = 1
+    start_on_deploy   = false
     cron_schedule     = "cron(0 23 * * ? *)"
     deadline_schedule = "cron(0 1 * * ? *)"
   }
@@ -90,6 +92,7 @@ run "a_cool_down_of_minus_one_day_is_refused" {
       role_arn            = "mammo-sagemaker-execution-role"
       instance_type       = "ml.m5.xlarge"
       instance_count      = 1
+      start_on_deploy     = false
       train_datasets      = ["part-1"]
       auc_score_threshold = 0.8
       sensitivity_target  = 0.9
@@ -110,6 +113,7 @@ run "a_pipeline_name_with_an_underscore_is_refused" {
       role_arn            = "mammo-sagemaker-execution-role"
       instance_type       = "ml.m5.xlarge"
       instance_count      = 1
+      start_on_deploy     = false
       train_datasets      = ["part-1"]
       auc_score_threshold = 0.8
       sensitivity_target  = 0.9
@@ -130,6 +134,7 @@ run "a_cron_expression_with_both_days_is_refused" {
       role_arn          = "mammo-sagemaker-execution-role"
       instance_type     = "ml.m5.xlarge"
       instance_count    = 1
+      start_on_deploy   = false
       cron_schedule     = "cron(0 23 * * * *)"
       deadline_schedule = "cron(0 1 * * ? *)"
     }
@@ -147,6 +152,7 @@ run "a_cron_expression_of_five_fields_is_refused" {
       role_arn          = "mammo-sagemaker-execution-role"
       instance_type     = "ml.m5.xlarge"
       instance_count    = 1
+      start_on_deploy   = false
       cron_schedule     = "cron(0 23 * * ? *)"
       deadline_schedule = "cron(0 1 * * ?)"
     }
@@ -164,6 +170,7 @@ run "a_rate_of_one_days_is_refused" {
       role_arn          = "mammo-sagemaker-execution-role"
       instance_type     = "ml.m5.xlarge"
       instance_count    = 1
+      start_on_deploy   = false
       cron_schedule     = "rate(1 days)"
       deadline_schedule = "cron(0 1 * * ? *)"
     }
@@ -245,6 +252,7 @@ run "roles_of_another_account_are_refused" {
       role_arn            = "arn:aws:iam::111122223333:role/mammo-sagemaker-execution-role"
       instance_type       = "ml.m5.xlarge"
       instance_count      = 1
+      start_on_deploy     = false
       train_datasets      = ["part-1"]
       auc_score_threshold = 0.8
       sensitivity_target  = 0.9
