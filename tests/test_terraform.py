@@ -26,7 +26,7 @@ def quiet(line: str) -> None:
 
 def run(folder: Path, *arguments: str) -> str:
     """What terraform says, without an account."""
-    config = str(terraform.configure(folder / ".config", PROJECT / ".terraform-cache"))
+    config = str(terraform.configure(PROJECT / ".terraform-cache" / "config", PROJECT / ".terraform-cache"))
     environ = {**server.without_aws(dict(os.environ)), "TF_CLI_CONFIG_FILE": config, "CHECKPOINT_DISABLE": "1"}
     done = subprocess.run([*terraform_command(), *arguments], cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
