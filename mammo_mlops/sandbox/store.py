@@ -161,13 +161,14 @@ def administrator(
     self: Store,
     account: str,
 ) -> tuple[str, str]:
-    """Make the account's administrator; access key id and secret."""
+    """The account's administrator, made where there is none; access key id and secret."""
     with self.lock:
         iam = iam_backends[account]["aws"]
         if "administrator" not in iam.users:
             iam.create_user("aws", "administrator")
             iam.put_user_policy("administrator", "AdministratorAccess", json.dumps({"Version": "2012-10-17", **ANYTHING}))
-        key = iam.create_access_key("administrator", prefix="AKIA")
+        held = iam.users["administrator"].access_keys
+        key = held[0] if held else iam.create_access_key("administrator", prefix="AKIA")
     return key.access_key_id, key.secret_access_key
 
 # %% ../../nbs/sandbox/05_store.ipynb #3385485a
