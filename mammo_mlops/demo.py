@@ -29,6 +29,7 @@ from .run import Seen, account_ids, look, project, run_notebooks, verdict
 from .sandbox import accounts, server
 from .step_code import git_commit
 from .story import NOTHING, Story, Watched, acting_as, outcome, watch, write_story
+from .warm_kernels import warm_up
 
 # %% ../nbs/90_demo.ipynb #f51b75fb
 class DemoFailed(RuntimeError):
@@ -247,6 +248,7 @@ def tell(
     counts: dict[str, object],  # Of Terraform; filled on the way
 ) -> None:
     """The stages, in order."""
+    warm_up(load_environments().registry.aws_region)
     with story.stage("Sandbox: AWS on 127.0.0.1") as results:
         results.append(f"http://127.0.0.1:{server.start(0, folder)['port']}")
     environ = server.environ(folder)

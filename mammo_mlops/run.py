@@ -28,6 +28,7 @@ from .executions import Execution, list_executions
 from .registry import ModelVersion, account_of, list_versions
 from .report import Link, Part, Table, failure, index_page, point_latest, report_folder, title_of, write_part, write_text
 from .step_code import git_commit
+from .warm_kernels import warm_up
 
 # %% ../nbs/80_run.ipynb #6296ccde
 _WORKLOAD = ("10_data_split", "20_preprocessing", "30_train_pipeline", "40_registry", "50_inference_monitor")
@@ -160,8 +161,9 @@ def run_notebooks(
     show: Callable[[str], None] = print,  # Takes one line
 ) -> Run:
     """Run the job notebooks of an environment and write the report."""
-    load_environments()
-    notebooks = select_jobs(environment, list(only))
+    region, notebooks = load_environments().registry.aws_region, select_jobs(environment, list(only))
+    if len(notebooks) > 1:
+        warm_up(region)
     parameters, before = parameters_of(notebooks, environment, given or {}), known_executions(environment)
     now, commit, started = datetime.now(timezone.utc), git_commit(), time.monotonic()
     root = project() / "reports"
