@@ -6,6 +6,7 @@
 __all__ = ['LIBRARIES', 'warm_up', 'become_kernel', 'Forked', 'WarmProvisioner']
 
 # %% ../nbs/79_warm_kernels.ipynb #2f75cafa
+import logging
 import multiprocessing
 import os
 import sys
@@ -72,6 +73,8 @@ def become_kernel(
     boto3.DEFAULT_SESSION = None
     np.random.seed()  # every kernel has its own randomness
     sys.modules.pop("matplotlib_inline.backend_inline", None)
+    logging.root.handlers.clear()
+    logging.root.setLevel(logging.WARNING)
     IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])  # ends with whoever forked it
 
 
