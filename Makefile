@@ -24,6 +24,7 @@ bench: $(READY) $(PEERS)
 	@$(BIN)/python tests/bench_executor.py
 	@$(BIN)/python tests/bench_training.py
 	@$(BIN)/python tests/bench_data_quality.py
+	@$(BIN)/python tests/bench_notebooks.py
 
 clean:
 	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done

@@ -77,7 +77,7 @@ def become_kernel(
     logging.root.setLevel(logging.WARNING)
     IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={os.getppid()}"])  # ends with whoever forked it
 
-
+# %% ../nbs/79_warm_kernels.ipynb #4beca446
 class Forked:
     """A forked process, as Jupyter looks at a process it has started."""
 
