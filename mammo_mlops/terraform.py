@@ -543,7 +543,7 @@ def check_fresh(
         return
     raise TerraformError(f"terraform apply {planned.environment}: the plan is stale: found {found}; nothing was applied. Plan again: mammo-mlops {'accounts' if planned.account else 'terraform'} plan --environment {planned.environment}")
 
-# %% ../nbs/58_terraform.ipynb #d7932915
+# %% ../nbs/58_terraform.ipynb #2bda7949
 def apply(
     planned: Plan,
     show: Callable[[str], None] = print,  # Takes one line of progress
@@ -569,9 +569,10 @@ def destroy(
     folder: Path | None = None,  # As in plan
     account: bool = False,  # As in plan
     before: Callable[[], None] = lambda: None,  # Called when the state is safe and nothing is destroyed yet
+    session: boto3.Session | None = None,  # As in root_of
 ) -> Applied:
     """Remove everything that apply made. A key is scheduled for deletion; the state stays, and the notes of what was told, unless they go with the account. Error: TerraformError."""
-    root, began = root_of(environment, folder, account), time.monotonic()
+    root, began = root_of(environment, folder, account, session), time.monotonic()
     with workspace(root, show) as space, timed(show, f"terraform destroy {environment}") as results:
         if account and has_bucket(root):
             move_state(space, local=True)
