@@ -136,7 +136,7 @@ def configure(
     written.write_text(configuration(mirror, cache.resolve()))
     return written
 
-# %% ../nbs/58_terraform.ipynb #f8aae536
+# %% ../nbs/58_terraform.ipynb #4f5b75ee
 ACCOUNT_ROOTS = {"dev": "workload", "prod": "workload", "registry": "registry", "jenkins": "jenkins"}  # What makes an account: keys, buckets, roles
 ROOTS = {"dev": "production", "prod": "production", "registry": "approval"}  # What runs by itself in it: schedule, rules, mail
 
@@ -156,6 +156,7 @@ class Root:
     sources: Path  # The project's terraform/
     given: dict[str, bytes]  # Files of variables, by name
     folder: Path  # The working copy of terraform/
+    stored: dict[str, bytes] | None = None  # The working copy's files of an earlier deployment, in place of the project's
 
     @property
     def makes_account(self) -> bool:
@@ -195,7 +196,7 @@ def own_session(
         raise TerraformError(f"{what}: found credentials of account {found}; expected those of an administrator of {account_id}; nothing was run.")
     return session
 
-# %% ../nbs/58_terraform.ipynb #efa4b339
+# %% ../nbs/58_terraform.ipynb #b376675f
 def given_files(
     environments: Environments,
     environment: str,
@@ -216,6 +217,7 @@ def root_of(
     folder: Path | None = None,  # For the working copy; below build/terraform/ in the project when not given
     account: bool = False,  # The account itself, rather than what runs in it
     session: boto3.Session | None = None,  # Of the account's administrator; the caller's own when not given
+    stored: dict[str, bytes] | None = None,  # Files of an earlier deployment, in place of the project's
 ) -> Root:
     """The environment's Terraform. Error: TerraformError for another environment."""
     names = ACCOUNT_ROOTS if account else ROOTS
@@ -232,13 +234,15 @@ def root_of(
         held = environments.registry if environment == "registry" else getattr(environments, environment).workload
         session = account_session(held, environments.registry)
     copy = folder or sources.parent / "build" / "terraform" / (f"{environment}-account" if account else environment)
-    return Root(environment, names[environment], **facts, session=session, sources=sources, given=given_files(environments, environment, account), folder=copy.resolve())
+    return Root(environment, names[environment], **facts, session=session, sources=sources, given=given_files(environments, environment, account), folder=copy.resolve(), stored=stored)
 
-# %% ../nbs/58_terraform.ipynb #27b888e2
+# %% ../nbs/58_terraform.ipynb #e5b2ce43
 def ingredients(
     root: Root,
 ) -> dict[str, bytes]:
     """Every file of the working copy, by its name there."""
+    if root.stored is not None:
+        return root.stored
     paths = [path for part in (root.name, "modules") for path in sorted((root.sources / part).rglob("*.tf"))]
     copied = {str(path.relative_to(root.sources)): path.read_bytes() for path in paths if ".terraform" not in path.parts}
     given = {f"{root.name}/{name}": content for name, content in root.given.items()}
@@ -497,16 +501,17 @@ def counts(
     gone = re.search(r"Destroy complete! Resources: (\d+) destroyed", text)
     return (0, 0, int(gone[1])) if gone else (0, 0, 0)
 
-# %% ../nbs/58_terraform.ipynb #ddd0a0df
+# %% ../nbs/58_terraform.ipynb #c4989f68
 def plan(
     environment: str,  # dev, prod, registry or, for the account itself, jenkins
     show: Callable[[str], None] = print,  # Takes one line of progress
     folder: Path | None = None,  # For the working copy; below build/terraform/ in the project when not given
     account: bool = False,  # The account itself, rather than what runs in it
     session: boto3.Session | None = None,  # As in root_of
+    stored: dict[str, bytes] | None = None,  # As in root_of
 ) -> Plan:
     """Compare the account with the files and save what would be done. Error: TerraformError."""
-    root = root_of(environment, folder, account, session)
+    root = root_of(environment, folder, account, session, stored)
     with workspace(root, show) as space:
         file = root.folder / "plan.tfplan"
         with timed(show, f"terraform plan {environment}") as results:
@@ -543,15 +548,16 @@ def check_fresh(
         return
     raise TerraformError(f"terraform apply {planned.environment}: the plan is stale: found {found}; nothing was applied. Plan again: mammo-mlops {'accounts' if planned.account else 'terraform'} plan --environment {planned.environment}")
 
-# %% ../nbs/58_terraform.ipynb #2bda7949
+# %% ../nbs/58_terraform.ipynb #b51a1df8
 def apply(
     planned: Plan,
     show: Callable[[str], None] = print,  # Takes one line of progress
     session: boto3.Session | None = None,  # As in root_of
+    stored: dict[str, bytes] | None = None,  # As in root_of
 ) -> Applied:
     """Do what the plan says, and nothing else. Error: TerraformError, for a stale plan too."""
     file, began = Path(planned.file), time.monotonic()
-    root = root_of(planned.environment, file.parent, planned.account, session)
+    root = root_of(planned.environment, file.parent, planned.account, session, stored)
     check_fresh(planned, fingerprint(ingredients(root)))
     with workspace(root, show, anew=False) as space, timed(show, f"terraform apply {planned.environment}") as results:
         done = space.run("apply", "-no-color", str(file), outcome="what it had begun is in the account and in the state; plan again to see the rest.")
