@@ -8,10 +8,11 @@ __all__ = ['VALID', 'PromotionRefused', 'sha256', 'build_definitions', 'definiti
            'get', 'put_once', 'Bundle', 'bundle_of', 'read_prefix', 'write_bundle', 'read_bundle', 'Approval',
            'check_approval', 'approval_key', 'read_approval', 'write_approval']
 
-# %% ../nbs/64_bundle.ipynb #3a492055
+# %% ../nbs/64_bundle.ipynb #d539a249
 import hashlib
 import io
 import json
+import logging
 import zipfile
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -28,7 +29,7 @@ from .functions.retrain_guard import put_new
 from .step_code import git_commit, step_code, step_code_sha256
 from .terraform import Root, fingerprint, ingredients, root_of
 
-# %% ../nbs/64_bundle.ipynb #796bde99
+# %% ../nbs/64_bundle.ipynb #3dd199a7
 class PromotionRefused(InvalidInput):
     """A promotion that is not what was reviewed, or not approved; the text says what was found, what was expected and what was not done."""
 
@@ -45,7 +46,9 @@ def build_definitions(
 ) -> dict[str, str]:
     """The definitions that this commit builds, by pipeline name; nothing is called."""
     chapters = ((environment.train_pipeline, train_pipeline), (environment.inference_pipeline, inference_pipeline))
-    return {pipeline.name: chapter.build(environment) for pipeline, chapter in chapters}
+    built = {pipeline.name: chapter.build(environment) for pipeline, chapter in chapters}
+    logging.root.setLevel(logging.WARNING)  # which the SDK sets to INFO for everybody
+    return built
 
 
 def definition_hash(
@@ -196,7 +199,7 @@ def put_once(
     """Write an object where there is none; whether this call wrote it."""
     return put_new(session.client("s3"), environment.terraform_state_bucket, key, content)
 
-# %% ../nbs/64_bundle.ipynb #c24e9908
+# %% ../nbs/64_bundle.ipynb #b5154060
 @dataclass(frozen=True)
 class Bundle:
     """A reviewed promotion."""
@@ -204,7 +207,7 @@ class Bundle:
     manifest: Manifest
     definitions: dict[str, str]  # JSON, by pipeline name
     terraform: dict[str, bytes]  # The working copy's files
-    environments: dict[str, bytes]  # The environment files, by name
+    environments: dict[str, bytes]  # All environment files, by name: they are read together
     plan: bytes = field(repr=False, default=b"")  # Terraform's saved plan
 
     def files(self) -> dict[str, bytes]:
