@@ -9,7 +9,7 @@ PEERS := .venv-bench/.ready
 CHECKS := .venv-checks/.ready
 GROOVY := .venv-groovy/.ready
 
-.PHONY: demo install test lab bench clean
+.PHONY: demo install test lab bench jenkins clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -31,6 +31,11 @@ bench: $(READY) $(PEERS)
 	@$(BIN)/python tests/bench_training.py
 	@$(BIN)/python tests/bench_data_quality.py
 	@$(BIN)/python tests/bench_notebooks.py
+
+# The controller's job, for jenkins/Dockerfile.
+jenkins: $(GROOVY)
+	@rm -rf build/jenkins
+	@.venv-groovy/bin/jenkins-jobs test --config-xml -o build/jenkins jenkins/job.yaml
 
 clean:
 	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done

@@ -501,6 +501,7 @@ class Build {
         executors++
         tell('executor', [taken: true])
         try {
+            workspace.mkdirs()
             new File(workspace, '.git').exists() && git(['clean', '-ffdxq', *given.keep.collectMany { ['-e', it] }])
             within(WORKSPACE: workspace.path, NODE_NAME: 'agent') {
                 fetch && checkout()
@@ -514,7 +515,6 @@ class Build {
 
     void checkout() {
         if (!new File(workspace, '.git').exists()) {
-            workspace.mkdirs()
             git(['init', '-q'])
         }
         git(['fetch', '-q', given.repository, given.commit])
