@@ -4,7 +4,7 @@
 //
 // build.json: jenkinsfile, repository, commit, workspace, output, keep, labels, environ, variables, parameters.
 // Standard output is the trace, one JSON object a line. At an `input` the build waits for one line on standard input:
-// {"by": "anna"}, {"by": "anna", "parameters": {"comment": "..."}}, {"by": "anna", "abort": true} or {"timeout": true}.
+// {"by": "anna", "groups": [...], "parameters": {...}}, {"by": "anna", "abort": true} or {"timeout": true}.
 //
 // The order of things (options, input, agent, when, environment, steps, post) is that of Jenkins' declarative
 // interpreter. `sh` really runs, on one agent whose workspace is emptied each time it is taken, as if it were another
@@ -151,7 +151,7 @@ class Steps {
         String script = given.script
         build.console.println("+ ${script}")
         long start = System.nanoTime()
-        File captured = File.createTempFile('jenkins', '.out')
+        File captured = new File(build.output, 'stdout.txt')
         ProcessBuilder starter = new ProcessBuilder(['sh', '-xe', '-c', script]).directory(build.here('sh'))
         starter.environment().clear()
         starter.environment().putAll(build.variables())
@@ -571,7 +571,8 @@ class Build {
             if (answer.timeout && !deadlines) {
                 throw new Unsupported('input: nobody answers and no timeout is set; Jenkins would wait without end')
             }
-            if (answer.timeout || !submitter || answer.by in submitter.split(/\s*,\s*/)) {
+            List<String> may = submitter ? submitter.split(/\s*,\s*/) : []
+            if (answer.timeout || !may || answer.by in may || may.intersect(answer.groups ?: [])) {
                 return answer
             }
             tell('refused', [by: answer.by])

@@ -41,7 +41,8 @@ def branch_variables(
 ) -> dict[str, str]:
     """The variables that a multibranch job sets."""
     job = f"mammo-mlops/{branch}"
-    named = {"BRANCH_NAME": branch, "JOB_NAME": job, "BUILD_NUMBER": str(number), "BUILD_URL": f"https://jenkins.example.com/job/{job}/{number}/", "GIT_COMMIT": commit}
+    url = f"https://jenkins.example.com/job/{job.replace('/', '/job/')}/{number}/"
+    named = {"BRANCH_NAME": branch, "JOB_NAME": job, "BUILD_NUMBER": str(number), "BUILD_URL": url, "BUILD_TAG": f"jenkins-{job.replace('/', '-')}-{number}", "GIT_COMMIT": commit}
     change = {"CHANGE_ID": branch.removeprefix("PR-"), "CHANGE_TARGET": change_target} if change_target else {}
     return named | change
 
@@ -57,6 +58,7 @@ def run_jenkinsfile(
     commit: str | None = None,  # Default: the branch's newest
     parameters: dict[str, str] | None = None,
     jenkinsfile: Path | None = None,  # Default: the commit's own
+    number: int = 1,
     labels: tuple[str, ...] = ("mammo-mlops",),  # What the agents offer
     variables: dict[str, str] | None = None,  # Set by the controller for every build
 ) -> dict:
@@ -68,7 +70,7 @@ def run_jenkinsfile(
         jenkinsfile.write_text(git(repository, "show", f"{commit}:Jenkinsfile") + "\n")
     build = {
         "jenkinsfile": str(jenkinsfile), "repository": str(repository), "commit": commit, "workspace": str(workspace), "output": str(output),
-        "keep": KEPT, "labels": labels, "environ": environ, "variables": branch_variables(branch, commit, change_target) | (variables or {}),
+        "keep": KEPT, "labels": labels, "environ": environ, "variables": branch_variables(branch, commit, change_target, number) | (variables or {}),
         "parameters": parameters or {},
     }
     (output / "build.json").write_text(json.dumps(build))

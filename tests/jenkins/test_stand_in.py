@@ -100,7 +100,7 @@ pipeline {
         stage('Ask') {
             options { timeout(time: 1, unit: 'HOURS') }
             steps { script {
-                def answer = input(message: 'Go on?', submitter: 'anna, berta', submitterParameter: 'by', parameters: [string(name: 'why', defaultValue: 'none')])
+                def answer = input(message: 'Go on?', submitter: 'anna, seniors', submitterParameter: 'by', parameters: [string(name: 'why', defaultValue: 'none')])
                 env.answer = "${answer.by}: ${answer.why}"
             } }
             post { aborted { script { env.stopped = env.STAGE_NAME } } }
@@ -119,7 +119,7 @@ def test_an_input_holds_no_executor_and_takes_the_answer_of_those_who_may(run):
     assert build["result"] == "SUCCESS" and "anna: checked\n" in build["console"]
 
 
-@pytest.mark.parametrize("answer, reason", [({"by": "berta", "abort": True}, "Rejected by berta"), ({"timeout": True}, "Timeout has been exceeded")])
+@pytest.mark.parametrize("answer, reason", [({"by": "berta", "groups": ["seniors"], "abort": True}, "Rejected by berta"), ({"timeout": True}, "Timeout has been exceeded")])
 def test_a_refused_or_unanswered_input_aborts(run, answer, reason):
     build = run(WAITING, answer=lambda event: answer)
     assert (build["result"], build["events"][-1]["error"]) == ("ABORTED", reason)
