@@ -116,7 +116,7 @@ def sweep_workload(
         logs.delete_log_group(logGroupName=group)
     yield f"{len(there)} pipelines, {len(own)} functions with {len(groups)} log groups, {len(models)} models deleted"
 
-
+# %% ../nbs/59_accounts.ipynb #72983280
 def sweep_registry(
     session: boto3.Session,
     group: str,  # Name of the package group
@@ -180,7 +180,7 @@ def history_left(
         for group in page["logGroups"]:
             yield Left(f"log group {group['logGroupName']}", "every SageMaker job of the account writes there, also those of other projects")
 
-
+# %% ../nbs/59_accounts.ipynb #c31e0e1a
 def buckets_left(
     session: boto3.Session,
     buckets: list[str],

@@ -254,7 +254,7 @@ def write_bundle(
         path.write_bytes(content)
         put(environment, session, f"{prefix_of(environment, 'promotions')}{bundle.manifest.id}/{name}", content)
 
-
+# %% ../nbs/64_bundle.ipynb #c6e15c28
 def read_bundle(
     environment: Environment,
     session: boto3.Session,

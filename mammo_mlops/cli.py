@@ -224,7 +224,7 @@ def accounts_apply(environment: str, yes: bool) -> None:
         click.confirm(f"{planned.text}\nAccount {environment}: {planned.summary}. Go on?", abort=True)
     apply(planned, click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #9fca9de4
 @accounts.command("destroy")
 @ACCOUNT
 @click.option("--delete-data", is_flag=True, help="Also objects, with all their versions, and model versions.")

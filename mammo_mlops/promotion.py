@@ -141,7 +141,7 @@ def check_reached(
     except ClientError as error:
         raise PromotionRefused(f"{environment.jenkins_role_arn}: found {error.response['Error']['Message']}; expected to take this role; nothing was deployed. Does the account have it? mammo-mlops accounts apply --environment {environment.env_group}") from None
 
-
+# %% ../nbs/66_promotion.ipynb #d77cac0c
 def verify(
     name: str,  # dev or prod
     prod_account: str = "",
@@ -288,7 +288,7 @@ def latest(
     """The newest deployment; None where there is none."""
     return next(iter(list_deployments(environment, session)), None)
 
-
+# %% ../nbs/66_promotion.ipynb #52c8bf4f
 def record(
     environment: Environment,
     session: boto3.Session,
@@ -440,7 +440,7 @@ def files_of(
             os.environ.pop("MAMMO_ENVIRONMENTS")
             os.environ.update({"MAMMO_ENVIRONMENTS": before} if before else {})
 
-
+# %% ../nbs/66_promotion.ipynb #5d0692fd
 def check_code_there(
     environment: Environment,
     session: boto3.Session,

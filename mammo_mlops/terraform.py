@@ -568,7 +568,7 @@ def apply(
         results.append(f"{applied.added} added, {applied.changed} changed, {applied.destroyed} destroyed")
     return applied
 
-
+# %% ../nbs/58_terraform.ipynb #49d13340
 def destroy(
     environment: str,  # dev, prod, registry or, for the account itself, jenkins
     show: Callable[[str], None] = print,  # Takes one line of progress
