@@ -78,7 +78,7 @@ def stage(
         with open(folder / "stages.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if ok:
-            show(f"{name:<10} {seconds:6.1f} s  {'; '.join(results)}")
+            show(f"{name:<22} {seconds:6.1f} s  {'; '.join(results)}")
 
 # %% ../nbs/66_promotion.ipynb #116453f2
 LONGEST = timedelta(hours=2)  # A lock older than this was left by something that died
