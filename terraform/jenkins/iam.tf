@@ -10,7 +10,7 @@ data "aws_iam_policy_document" "trust" {
 }
 
 data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_109: In a key's policy the resource is the key itself.
+  #checkov:skip=CKV_AWS_109: In a key's policy the resource is the key itself and nothing else.
   #checkov:skip=CKV_AWS_111: As above; the condition names the log group.
   #checkov:skip=CKV_AWS_356: As above; "*" in a key's policy means this key.
   statement {

@@ -46,8 +46,8 @@ data "aws_iam_policy_document" "trust_jenkins" {
 # ----------------------------------------------------------------------------------------------------------------------
 
 data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_109: In a key's policy the resource is the key itself.
-  #checkov:skip=CKV_AWS_111: As above; the condition names the roles.
+  #checkov:skip=CKV_AWS_109: In a key's policy the resource is the key itself and nothing else.
+  #checkov:skip=CKV_AWS_111: As above; the condition names the roles that may read.
   #checkov:skip=CKV_AWS_356: As above; "*" in a key's policy means this key.
   dynamic "statement" {
     for_each = local.readers

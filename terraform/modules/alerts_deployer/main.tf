@@ -8,8 +8,8 @@ locals {
 data "aws_iam_policy_document" "deployer" {
   #checkov:skip=CKV_AWS_356: "*" is for the three actions that know no resource: listing aliases and log groups, and creating a key.
   #checkov:skip=CKV_AWS_109: Policies of keys and roles are what is deployed; the resources are named by the project's prefix.
-  #checkov:skip=CKV_AWS_111: As above.
-  #checkov:skip=CKV_AWS_110: As above; PassRole is for the two kinds of role that EventBridge and Lambda take.
+  #checkov:skip=CKV_AWS_111: As above; without writing these nothing could be deployed at all.
+  #checkov:skip=CKV_AWS_110: Roles are passed only to EventBridge and to Lambda, and only those of the project.
 
   statement {
     sid       = "State"
