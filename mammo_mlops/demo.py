@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .data import batch_key, upload
 from .environment import Environment, load_environments
-from .registry import DECISIONS, decide, ensure_package_group, list_versions, newest_waiting
+from .registry import DECISIONS, decide, list_versions, newest_waiting
 from .report import point_latest, report_folder
 from .run import Seen, account_ids, look, project, run_notebooks, verdict
 from .sandbox import accounts, server
@@ -39,10 +39,8 @@ class DemoFailed(RuntimeError):
 def make_accounts(
     folder: Path,  # The sandbox's
 ) -> str:
-    """Make the accounts, and the package group with its policy in the registry account; the accounts' names and ids."""
-    environments = load_environments()
-    accounts.make_accounts(folder, environments)
-    ensure_package_group(environments, accounts.session(folder, "registry"))
+    """Make the accounts, by Terraform; their names and ids."""
+    accounts.make_accounts(folder)
     return ", ".join(f"{name} {account}" for name, account in account_ids().items())
 
 
@@ -104,7 +102,7 @@ def train_in_dev(
 ) -> None:
     """From raw data to an approved version."""
     with story.stage("Dev: split data, look at it, train, register") as results:
-        run_as(story, "dev", environ, "dev", {}, ["10", "20", "30", "40"])
+        run_as(story, "studio", environ, "dev", {}, ["10", "20", "30", "40"])
         results.append(newest_version(environ))
     with story.stage("Dev tries to approve its own model") as results:
         results.append(refused_approval(environ))

@@ -152,7 +152,7 @@ class Account(Section):
 
 # %% ../nbs/00_environment.ipynb #bfdc3e16
 def _is_role(key: str) -> bool:
-    return key == "role_arn" or (key.endswith("_role") and key != "jenkins_role")
+    return key == "role_arn" or (key.endswith("_role") and not key.startswith("jenkins_"))
 
 
 def _complete_roles(values: dict, account_id: object) -> dict:
@@ -176,7 +176,7 @@ def roles_of(
     """Every (key, role ARN) of a section."""
     inner = [(f"{prefix}{key}", key, value) for key, value in values.items()]
     nested = [pair for path, _, value in inner if isinstance(value, dict) for pair in roles_of(value, f"{path}.")]
-    return [(path, value) for path, key, value in inner if _is_role(key)] + nested
+    return [(path, value) for path, key, value in inner if _is_role(key) and value] + nested
 
 # %% ../nbs/00_environment.ipynb #af78468f
 class Registry(Account):
@@ -192,6 +192,9 @@ class Registry(Account):
     terraform_state_bucket: Bucket
     jenkins_account_id: AccountId
     jenkins_role: Name  # The role, of this name in every account, that Jenkins assumes
+    jenkins_controller_role: Name  # The role, in its own account, of the machine that Jenkins runs on
+    jenkins_log_group: Annotated[str, matching(r"[\w/.#-]{1,512}", "the name of a CloudWatch log group")]  # In Jenkins's account
+    jenkins_state_bucket: Bucket  # Terraform's state of Jenkins's account
 
     @model_validator(mode="after")
     def check_approver(self) -> "Registry":
@@ -208,6 +211,7 @@ class Workload(Account):
     event_bus_name: Text
     pipelines_alert_topic_name: Name
     lambda_role: Role
+    studio_role: Role | None = None  # Of data scientists' Studio, where there is one
     default_bucket: SageMakerBucket
     terraform_state_bucket: Bucket
     model_name: Name
@@ -368,7 +372,7 @@ def load_environments(
     return Environments(Environment(dev, registry), Environment(prod, registry), registry)
 
 
-OWN = ("jenkins_account_id", "account_id", "model_artifacts_bucket", "default_bucket", "terraform_state_bucket")
+OWN = ("jenkins_account_id", "account_id", "model_artifacts_bucket", "default_bucket", "terraform_state_bucket", "jenkins_state_bucket")
 
 
 def check_together(

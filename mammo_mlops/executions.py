@@ -39,6 +39,7 @@ def upsert(
     definition: str,  # JSON
     role_arn: str,  # The role its executions run as
     description: str,  # What the account's list shows; names the commit
+    tags: dict[str, str] | None = None,  # Of the pipeline, such as its commit
 ) -> str:
     """Create or update the pipeline: "created", "updated" or "unchanged"."""
     sagemaker = session.client("sagemaker")
@@ -46,7 +47,9 @@ def upsert(
     if deployed is not None and json.loads(deployed) == json.loads(definition):
         return "unchanged"
     call = sagemaker.create_pipeline if deployed is None else sagemaker.update_pipeline
-    call(PipelineName=name, PipelineDefinition=definition, RoleArn=role_arn, PipelineDescription=description)
+    arn = call(PipelineName=name, PipelineDefinition=definition, RoleArn=role_arn, PipelineDescription=description)["PipelineArn"]
+    if tags:
+        sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
     return "created" if deployed is None else "updated"
 
 # %% ../nbs/24_executions.ipynb #7a737285

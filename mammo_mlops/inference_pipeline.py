@@ -44,7 +44,7 @@ def deploy(
     deploy_functions(environment, session)
     pipeline = environment.inference_pipeline
     description = f"{environment.model_name} inference, commit {git_commit()}"
-    done = upsert(session, pipeline.name, definition, pipeline.role_arn, description)
+    done = upsert(session, pipeline.name, definition, pipeline.role_arn, description, {"commit": git_commit()})
     return f"{done}, definition {definition_sha256(definition)[:12]}"
 
 # %% ../nbs/50_inference_monitor.ipynb #a96bc0c2

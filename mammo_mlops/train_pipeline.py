@@ -51,7 +51,7 @@ def deploy(
     deploy_functions(environment, session)
     pipeline = environment.train_pipeline
     description = f"{environment.model_name} training, commit {git_commit()}"
-    done = upsert(session, pipeline.name, definition, pipeline.role_arn, description)
+    done = upsert(session, pipeline.name, definition, pipeline.role_arn, description, {"commit": git_commit()})
     return f"{done}, definition {definition_sha256(definition)[:12]}"
 
 

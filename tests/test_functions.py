@@ -9,7 +9,7 @@ from conftest import ENVIRONMENTS, Sandbox
 
 from mammo_mlops.environment import group_arn, load_environments
 from mammo_mlops.function_code import SECONDS, create_function, deploy_functions, function_arn, function_name
-from mammo_mlops.registry import decide, describe_version, ensure_package_group
+from mammo_mlops.registry import decide, describe_version
 from mammo_mlops.sandbox import accounts, server
 from mammo_mlops.steps.schema import data_sha256
 
@@ -24,7 +24,6 @@ def sandbox(tmp_path_factory):
     try:
         accounts.make_accounts(folder, environments)
         found = Sandbox(folder, environments)
-        ensure_package_group(environments, found.session("registry"))
         for env in (environments.dev, environments.prod):
             assert deploy_functions(env, found.session(env.env_group)) == [function_name(env, name) for name in ("latest_approved", "retrain_guard")]
         yield found

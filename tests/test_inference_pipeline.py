@@ -88,7 +88,6 @@ def sites() -> Iterator[dict[str, Site]]:
         server.start(0, folder, environments)
         try:
             accounts.make_accounts(folder, environments)
-            registry.ensure_package_group(environments, accounts.session(folder, "registry"))
             yield {name: make_site(folder, environments, name) for name in ENGINES}
         finally:
             server.stop(folder)

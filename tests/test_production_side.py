@@ -13,7 +13,7 @@ from test_sandbox_pipelines import wait_for
 
 from conftest import Sandbox
 from mammo_mlops import data, demo, executions, inference_pipeline, train_pipeline
-from mammo_mlops.registry import decide, ensure_package_group, list_versions
+from mammo_mlops.registry import decide, list_versions
 from mammo_mlops.sandbox import server
 
 
@@ -67,7 +67,6 @@ def prod(own_sandbox):
     """Data, pipelines, Terraform, and version 1, trained in prod on part 1 alone and approved."""
     sandbox = own_sandbox
     environment, session = sandbox.environments.prod, sandbox.session("prod")
-    ensure_package_group(sandbox.environments, sandbox.session("registry"))
     server.advance(sandbox.folder, to="08:00")
     split = data.split_data(data.packaged_data().frame, 7)
     objects = data.objects_of(environment, split)

@@ -446,8 +446,8 @@ def test_a_step_whose_job_somebody_stops_ends_stopped(dev, name, trigger, status
 def sample(tmp_path_factory):
     """The accounts its definition names, with a trained model, its baseline, and a function that finds both."""
     folder = tmp_path_factory.mktemp("sample") / ".sandbox"
-    account = lambda number: SimpleNamespace(account_id=number)
-    registry = SimpleNamespace(account_id="999999999999", jenkins_account_id="222222222222", approver_role="arn:aws:iam::999999999999:role/approver", aws_region="us-east-1")
+    account = lambda number: SimpleNamespace(account_id=number, studio_role=None)
+    registry = SimpleNamespace(account_id="999999999999", jenkins_account_id="222222222222", jenkins_controller_role="jenkins-controller", approver_role="arn:aws:iam::999999999999:role/approver", aws_region="us-east-1")
     server.start(0, folder, SimpleNamespace(dev=account("333333333333"), prod=account("123456789012"), registry=registry))
     try:
         place = Place.__new__(Place)

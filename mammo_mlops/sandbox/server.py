@@ -116,14 +116,14 @@ def choose(
 
 # %% ../../nbs/sandbox/80_server.ipynb #a977730f
 def profiles(
-    accounts: dict[str, str],  # Name of the profile: account id
+    names: list[str],  # Of the profiles that have keys of their own
     approver_role: str,  # ARN; assumed from the registry account
     region: str,
     port: int,
 ) -> str:
     """The AWS config file."""
     reach = f"region = {region}\nendpoint_url = http://127.0.0.1:{port}\n"
-    plain = [f"[profile {name}]\n{reach}" for name in accounts]
+    plain = [f"[profile {name}]\n{reach}" for name in names]
     approver = f"[profile approver]\nrole_arn = {approver_role}\nsource_profile = registry\nrole_session_name = approver\n{reach}"
     return "\n".join([*plain, approver])
 
@@ -177,7 +177,7 @@ def _server_json(folder: Path) -> dict:
 
 # %% ../../nbs/sandbox/80_server.ipynb #632fec7b
 def serve(
-    setup: str,  # JSON: folder, socket, lock, accounts, approver_role, region
+    setup: str,  # JSON: folder, socket, lock, accounts, roles, approver_role, region
 ) -> None:
     """Run a sandbox until SIGTERM."""
     given = json.loads(setup)
@@ -213,7 +213,7 @@ def _sandbox(given: dict, folder: Path, port: int) -> Iterator[object]:
     registry = ModelRegistry(store)
     executor = Executor(store, registry, folder / "work", f"http://127.0.0.1:{port}", hidden=folder)
     delivery = _delivery(store, executor, folder, f"http://127.0.0.1:{port}")
-    _write_files(given, folder, port, {name: store.administrator(account) for name, account in given["accounts"].items()})
+    _write_files(given, folder, port, _keys(store, given))
     facts = json.loads((folder / "server.json").read_text())
     status = lambda: {**facts, "now": f"{store.now():%Y-%m-%dT%H:%M:%SZ}", "uptime_seconds": round(time.time() - facts["started"]), "executions": executor.summary()}
     try:
@@ -251,10 +251,24 @@ def _running(executor: object) -> list[str]:
     return [e.arn for e in list(executor.executions.values()) if e.status in ("Executing", "Stopping") or e.id in threads]
 
 # %% ../../nbs/sandbox/80_server.ipynb #8604a8dd
-def _write_files(given: dict, folder: Path, port: int, keys: dict[str, tuple[str, str]]) -> None:
-    secrets = "\n".join(f"[{name}]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n" for name, (key, secret) in keys.items())
-    write_private(folder / "aws" / "credentials", secrets)
-    write_private(folder / "aws" / "config", profiles(given["accounts"], given["approver_role"], given["region"], port))
+def _keys(store: object, given: dict) -> dict[str, dict[str, str]]:
+    """Keys of each account's administrator, and of the roles that EC2 and SageMaker hand to a machine."""
+    from mammo_mlops.sandbox.policy import Principal
+
+    names, keys = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"), {}
+    for name, account in given["accounts"].items():
+        keys["jenkins-admin" if name == "jenkins" else name] = dict(zip(names, store.administrator(account)))
+    for name, role in given["roles"].items():
+        account, session = role.split(":")[4], f"arn:aws:sts::{role.split(':')[4]}:assumed-role/{role.rpartition('/')[2]}/{name}"
+        minted = store.mint(Principal(account, session), seconds=30 * 24 * 3600)
+        keys[name] = dict(zip(names, (minted["AccessKeyId"], minted["SecretAccessKey"], minted["SessionToken"])))
+    return keys
+
+
+def _write_files(given: dict, folder: Path, port: int, keys: dict[str, dict[str, str]]) -> None:
+    lines = {name: "".join(f"{key} = {value}\n" for key, value in secrets.items()) for name, secrets in keys.items()}
+    write_private(folder / "aws" / "credentials", "\n".join(f"[{name}]\n{text}" for name, text in lines.items()))
+    write_private(folder / "aws" / "config", profiles(list(keys), given["approver_role"], given["region"], port))
     write_private(folder / "sagemaker.yaml", "SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}\n")
     facts = {"folder": str(folder), "port": port, "pid": os.getpid(), "started": time.time(), "region": given["region"], "accounts": given["accounts"]}
     write_private(folder / "server.json", json.dumps(facts))
@@ -263,7 +277,7 @@ def _write_files(given: dict, folder: Path, port: int, keys: dict[str, tuple[str
 
 
 def _remove_files(folder: Path) -> None:
-    for name in ("aws", "work", "mail"):
+    for name in ("aws", "work", "mail", "accounts"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("server.json", "env.sh", "sagemaker.yaml"):
         (folder / name).unlink(missing_ok=True)
@@ -273,7 +287,9 @@ def _setup(environments: object) -> dict:
     registry = environments.registry
     accounts = {"dev": environments.dev, "prod": environments.prod, "registry": registry}
     ids = {name: account.account_id for name, account in accounts.items()}
-    return {"accounts": {**ids, "jenkins": registry.jenkins_account_id}, "approver_role": registry.approver_role, "region": registry.aws_region}
+    roles = {"jenkins": f"arn:aws:iam::{registry.jenkins_account_id}:role/{registry.jenkins_controller_role}", "studio": environments.dev.studio_role}
+    known = {name: role for name, role in roles.items() if role}
+    return {"accounts": {**ids, "jenkins": registry.jenkins_account_id}, "roles": known, "approver_role": registry.approver_role, "region": registry.aws_region}
 
 
 def _spawn(folder: Path, setup: dict, listener: socket.socket, lock: int) -> subprocess.Popen:

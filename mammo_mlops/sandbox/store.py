@@ -250,6 +250,8 @@ def role_principal(
 ) -> Principal:
     """The session of a role, without credentials. Error: ValidationException when there is no such role or it does not trust the service."""
     role = self.role(role_arn)
+    if role and service == "sagemaker.amazonaws.com":
+        context = {"aws:SourceAccount": role.account_id, **(context or {})}  # SageMaker names the account it works for, which is the role's own
     trusted = role and (
         service is None
         or evaluate([parse_policy(role.assume_role_policy_document)], Principal("", service), "sts:AssumeRole", role_arn, context) == "Allow"

@@ -140,6 +140,21 @@ variable "jenkins_role" {
   }
 }
 
+variable "jenkins_controller_role" {
+  description = "Name of the role of the machine that Jenkins runs on."
+  type        = string
+}
+
+variable "jenkins_log_group" {
+  description = "Where Jenkins writes its log, in its own account."
+  type        = string
+}
+
+variable "jenkins_state_bucket" {
+  description = "Where Terraform keeps the state of Jenkins's account."
+  type        = string
+}
+
 variable "notify_package" {
   description = "Path of the zip archive with the notify function's code, built before the plan."
   type        = string

@@ -70,6 +70,12 @@ variable "lambda_role" {
   }
 }
 
+variable "studio_role" {
+  description = "The role of data scientists' Studio, where there is one: its name, or its ARN."
+  type        = string
+  default     = null
+}
+
 variable "default_bucket" {
   description = "The account's bucket for data and results."
   type        = string

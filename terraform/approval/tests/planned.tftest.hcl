@@ -58,6 +58,9 @@ variables {
   terraform_state_bucket     = "mammo-terraform-state-777788889999"
   jenkins_account_id         = "123456789012"
   jenkins_role               = "cross-account-jenkins-role"
+  jenkins_controller_role    = "jenkins-controller"
+  jenkins_log_group          = "jenkins-log"
+  jenkins_state_bucket       = "mammo-terraform-state-123456789012"
   notify_package             = "versions.tf" # Any file: nothing is uploaded
 }
 

@@ -1,0 +1,89 @@
+# What applying the module `alerts`, and the rules beside it, takes: its state and the resources it makes, by their names.
+
+locals {
+  place = "${var.aws_region}:${var.account_id}"
+  roles = ["arn:aws:iam::${var.account_id}:role/${var.name}-events-*", var.lambda_role]
+}
+
+data "aws_iam_policy_document" "deployer" {
+  #checkov:skip=CKV_AWS_356: "*" is for the three actions that know no resource: listing aliases and log groups, and creating a key.
+  #checkov:skip=CKV_AWS_109: Policies of keys and roles are what is deployed; the resources are named by the project's prefix.
+  #checkov:skip=CKV_AWS_111: As above.
+  #checkov:skip=CKV_AWS_110: As above; PassRole is for the two kinds of role that EventBridge and Lambda take.
+
+  statement {
+    sid       = "State"
+    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"]
+    resources = ["arn:aws:s3:::${var.state_bucket}", "arn:aws:s3:::${var.state_bucket}/*"]
+  }
+
+  statement {
+    sid       = "Rules"
+    actions   = ["events:DeleteRule", "events:DescribeEventBus", "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule", "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource", "events:UntagResource"]
+    resources = ["arn:aws:events:${local.place}:rule/*", "arn:aws:events:${local.place}:event-bus/*"]
+  }
+
+  statement {
+    sid       = "Topic"
+    actions   = ["sns:CreateTopic", "sns:DeleteTopic", "sns:GetSubscriptionAttributes", "sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic", "sns:ListTagsForResource", "sns:SetSubscriptionAttributes", "sns:SetTopicAttributes", "sns:Subscribe", "sns:TagResource", "sns:Unsubscribe", "sns:UntagResource"]
+    resources = ["arn:aws:sns:${local.place}:${var.topic_name}", "arn:aws:sns:${local.place}:${var.topic_name}:*"]
+  }
+
+  statement {
+    sid       = "DeadLetters"
+    actions   = ["sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"]
+    resources = ["arn:aws:sqs:${local.place}:${var.name}-*"]
+  }
+
+  statement {
+    sid       = "Functions"
+    actions   = ["lambda:AddPermission", "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:DeleteFunctionConcurrency", "lambda:GetFunction", "lambda:GetFunctionCodeSigningConfig", "lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration", "lambda:GetPolicy", "lambda:ListTags", "lambda:ListVersionsByFunction", "lambda:PutFunctionConcurrency", "lambda:RemovePermission", "lambda:TagResource", "lambda:UntagResource", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration"]
+    resources = ["arn:aws:lambda:${local.place}:function:${var.name}-*"]
+  }
+
+  statement {
+    sid       = "Logs"
+    actions   = ["logs:AssociateKmsKey", "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DeleteRetentionPolicy", "logs:DisassociateKmsKey", "logs:ListTagsForResource", "logs:PutRetentionPolicy", "logs:TagResource", "logs:UntagResource"]
+    resources = ["arn:aws:logs:${local.place}:log-group:/aws/lambda/${var.name}-*"]
+  }
+
+  statement {
+    sid       = "Listings"
+    actions   = ["kms:CreateKey", "kms:ListAliases", "logs:DescribeLogGroups"]
+    resources = ["*"]
+  }
+
+  statement {
+    sid       = "Keys"
+    actions   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:EnableKeyRotation", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateAlias", "kms:UpdateKeyDescription"]
+    resources = ["arn:aws:kms:${local.place}:key/*", "arn:aws:kms:${local.place}:alias/*"]
+  }
+
+  statement {
+    sid       = "UseTheKey"
+    actions   = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*"]
+    resources = [var.key_arn]
+  }
+
+  statement {
+    sid       = "Roles"
+    actions   = ["iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"]
+    resources = local.roles
+  }
+
+  dynamic "statement" {
+    for_each = { events = local.roles[0], lambda = local.roles[1] }
+
+    content {
+      sid       = "Pass${title(statement.key)}Role"
+      actions   = ["iam:PassRole"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "iam:PassedToService"
+        values   = ["${statement.key}.amazonaws.com"]
+      }
+    }
+  }
+}

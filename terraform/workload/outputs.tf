@@ -1,0 +1,4 @@
+output "key_arn" {
+  description = "The account's key."
+  value       = module.key.arn
+}
