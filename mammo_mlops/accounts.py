@@ -9,7 +9,7 @@ __all__ = ['buckets_of', 'count_objects', 'list_version_arns', 'running_executio
 
 # %% ../nbs/59_accounts.ipynb #19cbbd6e
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import boto3
@@ -253,10 +253,11 @@ def destroy_account(
         workload = getattr(environments, environment)
         if running := running_executions(aws, [workload.train_pipeline.name, workload.inference_pipeline.name]):
             raise TerraformError(f"accounts destroy {environment}: found {running[0]} running; expected no execution; nothing was destroyed. Stop it, or wait.")
+    gone = 0
     if environment in ROOTS:
         deployed = root_of(environment)
         if has_state(aws, deployed.state_bucket, deployed.state_key):
-            destroy(environment, show, None if folder is None else folder / "deployed")
+            gone = destroy(environment, show, None if folder is None else folder / "deployed").destroyed
     for line in sweep(aws, environments, environment):
         show(line)
 
@@ -266,4 +267,4 @@ def destroy_account(
                 show(line)
 
     applied = destroy(environment, show, None if folder is None else folder / "account", account=True, before=empty, session=aws)
-    return applied, what_is_left(aws, buckets_of(environments, environment))
+    return replace(applied, destroyed=applied.destroyed + gone), what_is_left(aws, buckets_of(environments, environment))

@@ -46,8 +46,10 @@ def build_definitions(
 ) -> dict[str, str]:
     """The definitions that this commit builds, by pipeline name; nothing is called."""
     chapters = ((environment.train_pipeline, train_pipeline), (environment.inference_pipeline, inference_pipeline))
+    handlers, level = list(logging.root.handlers), logging.root.level
     built = {pipeline.name: chapter.build(environment) for pipeline, chapter in chapters}
-    logging.root.setLevel(logging.WARNING)  # which the SDK sets to INFO for everybody
+    logging.root.handlers[:] = handlers  # the SDK has everybody's log shown
+    logging.root.setLevel(level)
     return built
 
 

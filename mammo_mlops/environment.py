@@ -211,7 +211,7 @@ class Workload(Account):
     event_bus_name: Text
     pipelines_alert_topic_name: Name
     lambda_role: Role
-    studio_role: Role | None = None  # Of data scientists' Studio, where there is one
+    studio_role: Role | None  # Of data scientists' Studio, where there is one
     default_bucket: SageMakerBucket
     terraform_state_bucket: Bucket
     model_name: Name

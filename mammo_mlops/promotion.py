@@ -25,12 +25,14 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import ClientError
 
+from . import run as chapter
 from . import terraform
 from .bundle import Approval, Bundle, Manifest, PromotionRefused, account_parts, build_definitions, bundle_of, check_approval, check_parts
 from .bundle import definition_hash, get, prefix_of, put, put_once, read_approval, read_bundle, read_prefix, sha256, source_parts, write_approval, write_bundle
 from .definition_changes import definition_changes, file_changes
 from .environment import Environment, InvalidInput, caller_account, find_environments, load_environment, load_environments
 from .executions import deployed_definition, upsert
+from .run import Run
 from .step_code import git_commit
 
 # %% ../nbs/66_promotion.ipynb #506a87a2
@@ -76,7 +78,7 @@ def stage(
         with open(folder / "stages.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if ok:
-            show(f"{name:<10} {seconds:6.1f} s  {'; '.join(results)}")
+            show(f"{name:<22} {seconds:6.1f} s  {'; '.join(results)}")
 
 # %% ../nbs/66_promotion.ipynb #116453f2
 LONGEST = timedelta(hours=2)  # A lock older than this was left by something that died
@@ -280,7 +282,7 @@ def list_deployments(
     keys = [item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith("/record.json")]
     return [Deployment(**json.loads(get(environment, session, key))) for key in sorted(keys, reverse=True)]
 
-
+# %% ../nbs/66_promotion.ipynb #de461189
 def latest(
     environment: Environment,
     session: boto3.Session,
@@ -354,10 +356,8 @@ def checked_bundle(
 def execute(
     name: str,  # dev or prod
     show: Callable[[str], None] = print,  # Takes one line
-) -> None:
-    """Execute the numbered notebooks, which deploy the pipelines. Error: PromotionRefused; RuntimeError when a notebook fails."""
-    from mammo_mlops.run import run_notebooks, verdict  # papermill takes a second
-
+) -> Run:
+    """Execute the numbered notebooks, which deploy the pipelines. Error: PromotionRefused, also when a notebook fails."""
     with stage(name, "execute", show) as results:
         environment = load_environment(name)
         session, folder = environment.session(), promotion_folder(name)
@@ -366,12 +366,13 @@ def execute(
             before = deployed_texts(environment, session)
             put(environment, session, f"{prefix_of(environment, 'promotions')}{bundle.manifest.id}.before", json.dumps(before).encode())
             with put_back_on_failure(environment, session, before, show):
-                run = run_notebooks(name, [], {}, show)
+                run = chapter.run_notebooks(name, [], {}, show)
                 executed = {"report": run.folder.name, "notebooks": notebook_hashes(run.folder)}
                 (folder / "executed.json").write_text(json.dumps(executed, indent=1))
                 if not run.ok:
-                    raise PromotionRefused(f"promote execute {name}: {verdict(run)} Report: {run.folder / 'index.html'}")
-            results.append(verdict(run))
+                    raise PromotionRefused(f"promote execute {name}: {chapter.verdict(run)} Report: {run.folder / 'index.html'}")
+        results.append(chapter.verdict(run))
+    return run
 
 # %% ../nbs/66_promotion.ipynb #d24f5747
 def apply(
@@ -490,15 +491,14 @@ def rollback(
 def check(
     name: str,  # dev or prod
     show: Callable[[str], None] = print,  # Takes one line
-) -> None:
+) -> Run:
     """Compare the account with what it should hold. Error: PromotionRefused when something is red."""
-    from mammo_mlops.run import run_notebooks, verdict  # papermill takes a second
-
     with stage(name, "check", show) as results:
-        run = run_notebooks(name, ["60"], {}, show)
+        run = chapter.run_notebooks(name, ["60"], {}, show)
         if not run.ok:
-            raise PromotionRefused(f"promote check {name}: {verdict(run)} Report: {run.folder / 'index.html'}")
-        results.append(verdict(run))
+            raise PromotionRefused(f"promote check {name}: {chapter.verdict(run)} Report: {run.folder / 'index.html'}")
+        results.append(chapter.verdict(run))
+    return run
 
 
 def stages_of(

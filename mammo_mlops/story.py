@@ -59,6 +59,7 @@ class Story:
     """What happened so far."""
 
     show: Callable[[str], None]
+    reports: Path = Path("reports")  # Where the pages of every run are kept
     clock: Callable[[], datetime] = utc_now  # The accounts' time
     stages: list[tuple[str, str, str, float]] = field(default_factory=list)  # Time, stage, what came of it, seconds
     runs: list[Run] = field(default_factory=list)  # Of notebooks

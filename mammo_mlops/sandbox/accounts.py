@@ -71,15 +71,14 @@ def reaching(
 def make_accounts(
     folder: Path = server.FOLDER,  # The sandbox's folder
     environments: Environments | None = None,  # Read from the environment files when not given
-) -> list[str]:
-    """All accounts, ready for the notebooks; their ids. Error: TerraformError."""
+) -> dict[str, int]:
+    """All accounts, ready for the notebooks; how many resources Terraform made in each. Error: TerraformError."""
     folder, environments = Path(folder).resolve(), environments or load_environments()
     write_environments(environments, folder / "accounts" / "environments")
 
-    def make(name: str) -> None:
+    def make(name: str) -> int:
         aws, quiet = session(folder, ADMINISTRATORS[name]), lambda line: None
-        apply(plan(name, quiet, folder / "accounts" / "terraform" / name, account=True, session=aws), quiet, aws)
+        return apply(plan(name, quiet, folder / "accounts" / "terraform" / name, account=True, session=aws), quiet, aws).added
 
     with reaching(folder), ThreadPoolExecutor(len(ADMINISTRATORS)) as pool:
-        list(pool.map(make, ADMINISTRATORS))
-    return [environments.dev.account_id, environments.prod.account_id, environments.registry.account_id, environments.registry.jenkins_account_id]
+        return dict(zip(ADMINISTRATORS, pool.map(make, ADMINISTRATORS)))
