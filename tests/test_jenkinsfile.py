@@ -12,10 +12,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from mammo_mlops.promotion import list_deployments
+from mammo_mlops.registry import decide, list_versions, newest_waiting
+from mammo_mlops.sandbox import server
 
 sys.path.insert(0, str(Path(__file__).parent / "jenkins"))
 from stand_in import KEPT, ROOT, git, groovy_command, of, run_jenkinsfile, stages
@@ -113,12 +116,28 @@ def project(tmp_path_factory: pytest.TempPathFactory, own_sandbox: object) -> Pr
     return Project(tmp_path_factory.mktemp("jenkins"), own_sandbox)
 
 
+def people(project: Project, over: Event) -> None:
+    """Until it is over, whoever gets a mail confirms the subscription, and the approver approves what dev registers."""
+    environments, session = project.sandbox.environments, project.sandbox.session("approver")
+    while not over.wait(2):
+        server.confirm_subscriptions(project.sandbox.folder)
+        if waiting := newest_waiting(list_versions(session, environments.registry)):
+            decide(session, waiting, "Approved", "AUC and its interval are above the gate")
+
+
 @pytest.fixture(scope="module")
 def builds(project: Project) -> Iterator[dict[str, dict]]:
     """Each build's result, trace and console."""
+    over = Event()
     with ThreadPoolExecutor() as pool:
-        running = [pool.submit(one, project) for one in (dev_builds, main_builds)]
-        yield {key: build for one in running for key, build in one.result().items()}
+        around = pool.submit(people, project, over)
+        try:
+            running = [pool.submit(one, project) for one in (dev_builds, main_builds)]
+            built = {key: build for one in running for key, build in one.result().items()}
+        finally:
+            over.set()
+        around.result()
+    yield built
 
 
 def told(project: Project, stream: str) -> list[dict]:

@@ -6,7 +6,7 @@
 // Standard output is the trace, one JSON object a line. At an `input` the build waits for one line on standard input:
 // {"by": "anna", "groups": [...], "parameters": {...}}, {"by": "anna", "abort": true} or {"timeout": true}.
 //
-// The order of things (options, input, agent, when, environment, steps, post) is that of Jenkins' declarative
+// The order of things (options, agent, when, environment, steps, post) is that of Jenkins' declarative
 // interpreter. `sh` really runs, on one agent whose workspace is emptied each time it is taken, as if it were another
 // machine. What is not here is refused by name, and the build counts for nothing.
 import groovy.ant.FileNameFinder
@@ -84,7 +84,7 @@ class Variables {
 }
 
 class Stage {
-    static final List<String> KNOWN = ['agent', 'options', 'environment', 'input', 'when', 'steps', 'stages', 'post']
+    static final List<String> KNOWN = ['agent', 'options', 'environment', 'when', 'steps', 'stages', 'post']
     static final List<String> POST = ['always', 'aborted', 'failure', 'success', 'unstable', 'unsuccessful', 'cleanup']
     final String name
     final Block block
@@ -336,7 +336,7 @@ class Build {
         Closure post = { Problem before -> posted = true; runPost(root, currentBuild.currentResult) ?: before }
         try {
             inOptions(root) {
-                inAgent(root, root) {
+                inAgent(root) {
                     inEnvironment(root) {
                         error = runStages(root, root.stages, null, null)
                         error = error ?: post(null)
@@ -388,26 +388,15 @@ class Build {
         }
     }
 
-    /** Options, input, agent, when, environment, in Jenkins' order. The reason why the stage was skipped, or null. */
+    /** Options, agent, when, environment, in Jenkins' order. The reason why the stage was skipped, or null. */
     String guarded(Stage stage) {
-        Block when = new Block("${stage.name}: when", ['beforeOptions', 'beforeInput', 'beforeAgent', *Build.CONDITIONS], this, stage.block.one('when') ?: { })
-        List<String> first = ['beforeOptions', 'beforeInput', 'beforeAgent']
-        int asked = first.findIndexOf { when.one(it) }
+        Block when = new Block("${stage.name}: when", ['beforeAgent', *CONDITIONS], this, stage.block.one('when') ?: { })
         boolean wanted = true
-        Closure ask = { int place -> wanted = wanted && (place != (asked < 0 ? 3 : asked) || conditions(when).every()) }
-        if (ask(0)) {
-            inOptions(stage) {
-                if (ask(1)) {
-                    inInput(stage) {
-                        if (ask(2)) {
-                            inAgent(stage, stage) {
-                                if (ask(3)) {
-                                    inEnvironment(stage) { runBody(stage) }
-                                }
-                            }
-                        }
-                    }
-                }
+        inOptions(stage) {
+            wanted = !when.one('beforeAgent') || conditions(when).every()
+            wanted && inAgent(stage) {
+                wanted = when.one('beforeAgent') || conditions(when).every()
+                wanted && inEnvironment(stage) { runBody(stage) }
             }
         }
         wanted ? null : 'when'
@@ -471,19 +460,10 @@ class Build {
         timeout ? inTime(timeout, body) : body()
     }
 
-    void inInput(Stage stage, Closure body) {
-        Closure asked = stage.block.one('input')
-        if (!asked) {
-            body()
-            return
-        }
-        throw new Unsupported("${stage.name}: found the directive input; this stand-in does the step input")
-    }
-
-    void inAgent(Stage stage, Stage options, Closure body) {
+    void inAgent(Stage stage, Closure body) {
         def agent = stage.block.one('agent')
         String label = agent instanceof Closure ? new Block("${stage.name}: agent", ['label'], this, agent).one('label') : agent
-        label && label != 'none' ? onAgent(label == 'any' ? '' : label, !options.options.one('skipDefaultCheckout'), body) : body()
+        label && label != 'none' ? onAgent(label == 'any' ? '' : label, !stage.options.one('skipDefaultCheckout'), body) : body()
     }
 
     void inEnvironment(Stage stage, Closure body) {

@@ -52,7 +52,7 @@ def run_jenkinsfile(
     branch: str,  # A branch of the repository, or PR-7 with change_target
     environ: dict[str, str],  # All that a step's process sees besides Jenkins' own variables
     repository: Path,
-    output: Path,  # Console, archive, mails, checks, published pages
+    output: Path,  # Console, trace, archive, mails, checks, published pages
     answer: Callable[[dict], dict] | None = None,  # Called when an input waits; says who answers what; None: nobody does
     change_target: str | None = None,
     commit: str | None = None,  # Default: the branch's newest
@@ -75,6 +75,7 @@ def run_jenkinsfile(
     }
     (output / "build.json").write_text(json.dumps(build))
     events = _events([*groovy_command(), str(HERE / "run.groovy"), str(output / "build.json")], answer or (lambda event: {"timeout": True}))
+    (output / "trace.json").write_text(json.dumps(events, indent=1))
     return {"result": events[-1]["result"], "commit": commit, "events": events, "console": (output / "console.log").read_text(), "output": output}
 
 

@@ -43,11 +43,11 @@ def test_stages_run_in_order_and_a_new_executor_has_only_what_was_stashed(run):
                     post { always { stash name: 'results', includes: 'kept.*' } }
                 }
                 stage('Second') {
-                    when { anyOf { branch 'dev'; branch 'main' } }
+                    when { beforeAgent true; anyOf { branch 'dev'; branch 'main' } }
                     agent any
                     steps { unstash 'results'; sh 'cat kept.txt; test ! -e lost.txt; test -e Jenkinsfile' }
                 }
-                stage('Change') { when { changeRequest() }; steps { error 'not here' } }
+                stage('Change') { when { beforeAgent true; changeRequest() }; agent any; steps { error 'not here' } }
             }
         }
         """,
