@@ -1,9 +1,8 @@
 """Prod runs by itself: each failure has exactly the mails and trainings it should have, also when events repeat."""
 
 import json
-import os
-import signal
-import threading
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,30 +146,12 @@ def test_a_timeout_and_a_bug_mail_and_train_nothing(prod, code, reason):
     assert runs["training"] == [] and len([mail for mail in mails if "inference failed at PreprocessBatch" in mail]) == 1
 
 
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def killing(sandbox, program):
-    """A thread that kills the sandbox's next job whose command line names the program."""
-    own = server.status(sandbox.folder)["pid"]
-
-    def kill():
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            for folder in Path("/proc").glob("[0-9]*"):
-                try:
-                    arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    named = arguments[0] == "python3" and any(argument == program or argument.endswith(f"/{program}") for argument in arguments)
-                    if named and parent(parent(folder.name)) == own:  # the fork server stands between
-                        os.kill(int(folder.name), signal.SIGKILL)
-                        return
-                except OSError:
-                    continue
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread
+    """A process that kills the sandbox's next job whose command line names the program."""
+    command = [sys.executable, Path(__file__).parent / "killer.py", str(server.status(sandbox.folder)["pid"]), program]
+    killer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert killer.stdout.readline() == "looking\n"
+    return killer
 
 
 @pytest.mark.parametrize(("kind", "step", "program"), [
@@ -184,7 +165,7 @@ def test_a_killed_process_fails_its_step_mails_once_and_trains_nothing(prod, kin
     prod.new_mails()
     trainings, killer = prod.arns()["training"], killing(prod.sandbox, program)
     execution = executions.follow(session, executions.start(session, pipelines[kind].name), lambda line: None)
-    killer.join()
+    assert killer.wait(60) == 0
     server.advance(prod.sandbox.folder, hours=0.02)
     assert execution.status == "Failed" and failed_step(execution)[0][0] == step, execution
     text = "training failed" if kind == "training" else f"inference failed at {step}"
