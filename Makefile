@@ -20,7 +20,7 @@ install: $(READY)
 # NOTEBOOKS and TESTS narrow what runs: make test NOTEBOOKS=nbs/00_environment.ipynb TESTS=tests/test_environment.py
 test: $(READY) $(CHECKS) $(GROOVY)
 	@$(BIN)/nbdev_test --do_print --timing --path $(NOTEBOOKS)
-	@$(BIN)/python -m pytest -q --durations=5 --junitxml reports/tests.xml $(TESTS)
+	@$(BIN)/python -m pytest -q --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; $(BIN)/mammo-mlops article && exit $$result
 
 lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'ACCOUNT', 'PROMOTED', 'DEPLOYED', 'OneLine',
            'Command', 'Commands', 'main', 'pairs', 'run', 'run_pipeline', 'try_batch', 'approve', 'reject', 'demo',
-           'readme', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy', 'accounts', 'accounts_plan',
-           'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop', 'sandbox_status',
-           'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails', 'sandbox_confirm', 'promote',
-           'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute', 'promote_apply', 'promote_check',
-           'promote_finish', 'promote_unlock', 'deployments', 'rollback']
+           'readme', 'article', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy', 'accounts',
+           'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop',
+           'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails', 'sandbox_confirm',
+           'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute', 'promote_apply',
+           'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
 
 # %% ../nbs/95_cli.ipynb #a16486a6
 import json
@@ -168,6 +168,18 @@ def readme() -> None:
 
     root = find_environments().parent
     write_text(root / "README.md", text(root / "nbs" / "index.ipynb"))
+
+
+# %% ../nbs/95_cli.ipynb #45ce1aa2
+@main.command()
+def article() -> None:
+    """Write reports/article.html from what the last test run recorded; exit code 1 when a part of the article fails."""
+    from mammo_mlops.article import write_article
+
+    reports = find_environments().parent / "reports"
+    works = write_article(reports / "tests.xml", reports / "article.html")
+    click.echo(f"Every part of the article: {reports / 'article.html'}")
+    sys.exit(0 if works else 1)
 
 # %% ../nbs/95_cli.ipynb #807dba35
 @main.group(cls=Commands)
