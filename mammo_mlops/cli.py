@@ -25,7 +25,7 @@ from .environment import InvalidInput, account_session, find_environments, load_
 from .executions import ExecutionFailed, check_succeeded, failure_logs, follow
 from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
-from .terraform import ACCOUNT_ROOTS, TerraformError, apply, destroy, plan, saved_plan
+from .terraform import ACCOUNT_ROOTS, TerraformError, apply, apply_unseen, destroy, plan, saved_plan
 
 # %% ../nbs/95_cli.ipynb #e8ed12fd
 KNOWN_ERRORS = (InvalidInput, InvalidData, ExecutionFailed, ClientError, BotoCoreError, SandboxError, TerraformError)
@@ -230,10 +230,12 @@ def accounts_plan(environment: str) -> None:
 @ACCOUNT
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accounts_apply(environment: str, yes: bool) -> None:
-    """Plan, show what would be done, ask, and do it."""
+    """Plan, show what would be done, ask, and do it; --yes does it at once."""
+    if yes:
+        apply_unseen(environment, click.echo, account=True)
+        return
     planned = plan(environment, click.echo, account=True)
-    if not yes:
-        click.confirm(f"{planned.text}\nAccount {environment}: {planned.summary}. Go on?", abort=True)
+    click.confirm(f"{planned.text}\nAccount {environment}: {planned.summary}. Go on?", abort=True)
     apply(planned, click.echo)
 
 # %% ../nbs/95_cli.ipynb #9fca9de4

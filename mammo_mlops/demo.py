@@ -116,7 +116,7 @@ def train_in_dev(
 APPLY = """
 import json, sys
 from mammo_mlops import terraform
-done = terraform.apply(terraform.plan(sys.argv[1], lambda line: None), lambda line: None)
+done = terraform.apply_unseen(sys.argv[1], lambda line: None)
 print(json.dumps({"added": done.added, "changed": done.changed, "destroyed": done.destroyed}))
 """
 AGAIN = """

@@ -8,8 +8,8 @@ __all__ = ['OLDEST', 'CARRIED', 'PLACES', 'ACCOUNT_ROOTS', 'ROOTS', 'KEPT', 'KNO
            'own_configuration', 'configuration', 'configure', 'Root', 'facts_of', 'own_session', 'given_files',
            'root_of', 'ingredients', 'fingerprint', 'copy_files', 'variables_for', 'plain', 'explain', 'Workspace',
            'backend', 'only_one', 'timed', 'has_bucket', 'state_file', 'working_files', 'move_state', 'initialize',
-           'workspace', 'Plan', 'Applied', 'counts', 'plan', 'saved_plan', 'check_fresh', 'apply', 'destroy',
-           'versions', 'outputs', 'changes']
+           'workspace', 'Plan', 'Applied', 'counts', 'plan', 'saved_plan', 'check_fresh', 'settle', 'apply',
+           'apply_unseen', 'destroy', 'versions', 'outputs', 'changes']
 
 # %% ../nbs/58_terraform.ipynb #077472d5
 import fcntl
@@ -549,6 +549,20 @@ def check_fresh(
     raise TerraformError(f"terraform apply {planned.environment}: the plan is stale: found {found}; nothing was applied. Plan again: mammo-mlops {'accounts' if planned.account else 'terraform'} plan --environment {planned.environment}")
 
 # %% ../nbs/58_terraform.ipynb #b51a1df8
+def settle(
+    space: Workspace,
+    said: str,  # By terraform apply
+    began: float,  # time.monotonic() of then
+    results: list[str],  # Of the progress line
+) -> Applied:
+    """What was done; the state goes into its bucket when that is there now."""
+    if state_file(space.root).is_file() and has_bucket(space.root):
+        move_state(space, local=False)
+    applied = Applied(*counts(said.rpartition("Apply complete!")[2]), round(time.monotonic() - began, 1))
+    results.append(f"{applied.added} added, {applied.changed} changed, {applied.destroyed} destroyed")
+    return applied
+
+
 def apply(
     planned: Plan,
     show: Callable[[str], None] = print,  # Takes one line of progress
@@ -562,11 +576,21 @@ def apply(
     with workspace(root, show, anew=False) as space, timed(show, f"terraform apply {planned.environment}") as results:
         done = space.run("apply", "-no-color", str(file), outcome="what it had begun is in the account and in the state; plan again to see the rest.")
         file.unlink()
-        if state_file(root).is_file() and has_bucket(root):
-            move_state(space, local=False)
-        applied = Applied(*counts(done.stdout), round(time.monotonic() - began, 1))
-        results.append(f"{applied.added} added, {applied.changed} changed, {applied.destroyed} destroyed")
-    return applied
+        return settle(space, done.stdout, began, results)
+
+# %% ../nbs/58_terraform.ipynb #5234d5dd
+def apply_unseen(
+    environment: str,  # dev, prod, registry or, for the account itself, jenkins
+    show: Callable[[str], None] = print,  # Takes one line of progress
+    folder: Path | None = None,  # As in plan
+    account: bool = False,  # As in plan
+    session: boto3.Session | None = None,  # As in root_of
+) -> Applied:
+    """Plan and apply in one go, where no person is to see the plan. Error: TerraformError."""
+    root, began = root_of(environment, folder, account, session), time.monotonic()
+    with workspace(root, show) as space, timed(show, f"terraform apply {environment}") as results:
+        done = space.run("apply", "-no-color", "-auto-approve", outcome="what it had begun is in the account and in the state; plan to see the rest.")
+        return settle(space, done.stdout, began, results)
 
 # %% ../nbs/58_terraform.ipynb #49d13340
 def destroy(

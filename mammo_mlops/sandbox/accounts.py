@@ -20,7 +20,7 @@ from botocore.loaders import Loader, create_loader
 
 from ..environment import Environments, load_environments
 from . import server
-from ..terraform import apply, plan
+from ..terraform import apply_unseen
 
 # %% ../../nbs/sandbox/90_accounts.ipynb #83224edf
 @lru_cache
@@ -78,7 +78,7 @@ def make_accounts(
 
     def make(name: str) -> int:
         aws, quiet = session(folder, ADMINISTRATORS[name]), lambda line: None
-        return apply(plan(name, quiet, folder / "accounts" / "terraform" / name, account=True, session=aws), quiet, aws).added
+        return apply_unseen(name, quiet, folder / "accounts" / "terraform" / name, True, aws).added
 
     with reaching(folder), ThreadPoolExecutor(len(ADMINISTRATORS)) as pool:
         return dict(zip(ADMINISTRATORS, pool.map(make, ADMINISTRATORS)))
