@@ -40,7 +40,7 @@ def sha256(
     """Of one file."""
     return hashlib.sha256(content).hexdigest()
 
-
+# %% ../nbs/64_bundle.ipynb #2f6c46cc
 def build_definitions(
     environment: Environment,
 ) -> dict[str, str]:

@@ -133,7 +133,7 @@ done, left = destroy_account(sys.argv[1], True, lambda line: None, Path(sys.argv
 print(json.dumps({"destroyed": done.destroyed, "left": [item.what for item in left]}))
 """
 
-
+# %% ../nbs/90_demo.ipynb #fb0c6c4c
 def beside(
     environ: dict[str, str],  # Of the sandbox's clients
     profile: str,
@@ -183,7 +183,7 @@ def merge_to_main(
     git(folder, "merge", "--quiet", "--no-ff", "--message=Merge dev: promote to prod", "dev")
     return git(folder, "rev-parse", "--short=12", "HEAD")
 
-
+# %% ../nbs/90_demo.ipynb #df32cef4
 @contextmanager
 def checked_out(
     folder: Path,
@@ -215,7 +215,7 @@ def confirm(
     """Open the links of the mails that ask for it, as the people they went to would; who confirmed."""
     return "confirmed: " + ", ".join(sorted({mail["to"] for mail in server.confirm_subscriptions(folder)}))
 
-
+# %% ../nbs/90_demo.ipynb #33d4760b
 def promote_to_prod(
     story: Story,
     folder: Path,  # The sandbox's
@@ -334,7 +334,7 @@ def tell(
     counts["second_apply_changes"] = sum(one["second_apply_changes"] for one in again)
     counts |= {key: prod[key] + registry[key] + (sum(made.values()) if key == "added" else 0) for key in ("added", "changed", "destroyed")}
 
-
+# %% ../nbs/90_demo.ipynb #8f39aad7
 def look_back(
     folder: Path,  # The sandbox's
 ) -> tuple[Watched, list[dict[str, str]], list[Seen]]:
