@@ -14,6 +14,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -127,7 +128,7 @@ def check_exported(
     """Refuse modules that are not what the notebooks export. Error: PromotionRefused."""
     before = subprocess.run(["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True).stdout
     for command in ("nbdev_export", "nbdev_clean"):
-        subprocess.run([command], cwd=project, capture_output=True, check=True)
+        subprocess.run([Path(sys.executable).with_name(command)], cwd=project, capture_output=True, check=True)
     after = subprocess.run(["git", "status", "--porcelain"], cwd=project, capture_output=True, text=True, check=True).stdout
     changed = sorted(set(after.splitlines()) - set(before.splitlines()))
     if changed:

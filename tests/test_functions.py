@@ -5,30 +5,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import ENVIRONMENTS, Sandbox
 
-from mammo_mlops.environment import group_arn, load_environments
+from mammo_mlops.environment import group_arn
 from mammo_mlops.function_code import SECONDS, create_function, deploy_functions, function_arn, function_name
 from mammo_mlops.registry import decide, describe_version
-from mammo_mlops.sandbox import accounts, server
 from mammo_mlops.steps.schema import data_sha256
 
 OVER = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
 
 
 @pytest.fixture(scope="module")
-def sandbox(tmp_path_factory):
+def sandbox(own_sandbox):
     """A sandbox of its own: these tests are about every version of the one package group."""
-    folder, environments = tmp_path_factory.mktemp("functions") / ".sandbox", load_environments(ENVIRONMENTS)
-    server.start(0, folder, environments)
-    try:
-        accounts.make_accounts(folder, environments)
-        found = Sandbox(folder, environments)
-        for env in (environments.dev, environments.prod):
-            assert deploy_functions(env, found.session(env.env_group)) == [function_name(env, name) for name in ("latest_approved", "retrain_guard")]
-        yield found
-    finally:
-        server.stop(folder)
+    for env in (own_sandbox.environments.dev, own_sandbox.environments.prod):
+        assert deploy_functions(env, own_sandbox.session(env.env_group)) == [function_name(env, name) for name in ("latest_approved", "retrain_guard")]
+    return own_sandbox
 
 
 def register(sandbox, sha256, env="dev"):
@@ -201,8 +192,9 @@ def notices(sandbox, name, open_queue):
     topic, (queue, queue_arn) = sns.create_topic(Name=name)["TopicArn"], open_queue()
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
     notes = f"arn:aws:s3:::{dev.default_bucket}/{dev.model_name}/told/*"
-    rights = [accounts.allow("s3:GetObject s3:PutObject s3:DeleteObject", notes), accounts.allow("sns:Publish", topic), accounts.allow("sagemaker:ListPipelineExecutions", "*")]
-    iam.put_role_policy(RoleName=dev.lambda_role.rpartition("/")[2], PolicyName=name, PolicyDocument=accounts.document(*rights))
+    rights = {notes: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], topic: "sns:Publish", "*": "sagemaker:ListPipelineExecutions"}
+    statements = [{"Effect": "Allow", "Action": actions, "Resource": resource} for resource, actions in rights.items()]
+    iam.put_role_policy(RoleName=dev.lambda_role.rpartition("/")[2], PolicyName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
     create_function(dev, "notify", session.client("lambda"))
     common = {"key": name, "time": "2026-11-10T23:00:00Z", "subject": "a batch has drifted", "message": "Why: {failureReason}", "bucket": dev.default_bucket, "prefix": f"{dev.model_name}/told", "topic": topic}
 

@@ -72,10 +72,11 @@ def prod(own_sandbox):
     data.upload(environment, {key: content for key, content in objects.items() if key != part_2}, session)
     train_pipeline.deploy(environment, session)
     inference_pipeline.deploy(environment, session)
-    applying = demo.start_terraform(server.environ(sandbox.folder), demo.APPLY)
+    applying = {name: demo.beside(server.environ(sandbox.folder), "jenkins", demo.APPLY, name) for name in ("prod", "registry")}
     execution = executions.follow(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
     assert execution.status == "Succeeded", execution
-    demo.await_terraform(applying)
+    for name, process in applying.items():
+        demo.answer_of(process, f"Terraform of {name}")
     demo.confirm(sandbox.folder)
     made = Prod(sandbox, {kind: objects[data.batch_key(environment, kind)] for kind in ("clean", "outliers")})
     made.new_mails()

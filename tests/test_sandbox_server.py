@@ -58,7 +58,7 @@ def test_credentials_are_for_the_owner_only(sandbox):
     with open(sandbox.folder / "aws" / "credentials") as file:
         secrets = [line.split(" = ")[1].strip() for line in file if "secret" in line]
     answered = str(server.status(sandbox.folder)) + server.logs(sandbox.folder, 10_000)
-    assert len(secrets) == 4 and not any(secret in answered for secret in secrets)
+    assert secrets and not any(secret in answered for secret in secrets)
 
 
 def test_env_sh_is_all_a_shell_needs(sandbox):

@@ -180,7 +180,7 @@ def test_each_event_is_matched_by_the_rule_it_is_for_and_no_other(applied, sandb
 def test_the_state_is_encrypted_with_the_accounts_key_and_not_left_locked(applied, sandbox):
     dev, s3 = sandbox.environments.dev, sandbox.client("s3", "dev")
     found = s3.list_objects_v2(Bucket=dev.terraform_state_bucket)["Contents"]
-    assert [item["Key"] for item in found] == [f"{dev.model_name}/production.tfstate"]
+    assert [item["Key"] for item in found] == [f"{dev.model_name}/production.tfstate", f"{dev.model_name}/workload.tfstate"]
     assert s3.head_object(Bucket=dev.terraform_state_bucket, Key=found[0]["Key"])["ServerSideEncryption"] == "aws:kms"
 
 
@@ -269,5 +269,5 @@ def test_destroy_leaves_nothing(applied, sandbox):
     assert [found["FunctionName"] for found in sandbox.client("lambda", "dev").list_functions()["Functions"] if found["FunctionName"].endswith("-notify")] == []
     iam = sandbox.client("iam", "dev")
     assert [role["RoleName"] for role in iam.list_roles()["Roles"] if "-events-" in role["RoleName"]] == []
-    assert iam.list_role_policies(RoleName=sandbox.environments.dev.lambda_role.rpartition("/")[2])["PolicyNames"] == ["rights"]
+    assert iam.list_role_policies(RoleName=sandbox.environments.dev.lambda_role.rpartition("/")[2])["PolicyNames"] == ["steps"]
     assert f"alias/{name}-alerts" not in [alias["AliasName"] for alias in sandbox.client("kms", "dev").list_aliases()["Aliases"]]

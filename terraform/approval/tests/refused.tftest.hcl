@@ -29,62 +29,19 @@ variables {
   notify_package             = "versions.tf" # Any file: nothing is uploaded
 }
 
-run "a_workload_is_no_environment_of_this_root" {
+run "each_wrong_value_is_refused" {
   command = plan
 
   variables {
-    env_group = "prod"
-  }
-
-  expect_failures = [var.env_group]
-}
-
-run "an_approver_of_another_account_is_refused" {
-  command = plan
-
-  variables {
-    approver_role = "arn:aws:iam::111122223333:role/model-approver-role"
-  }
-
-  expect_failures = [var.approver_role]
-}
-
-run "a_group_name_too_long_for_the_names_made_from_it_is_refused" {
-  command = plan
-
-  variables {
+    env_group                = "prod"                                               # Another root's
+    approver_role            = "arn:aws:iam::111122223333:role/model-approver-role" # Of another account
     model_package_group_name = "a-model-package-group-name-that-is-much-too-long-here"
+    model_artifacts_bucket   = "<bucket with sagemaker in it>"
+    jenkins_account_id       = "jenkins"
+    notify_package           = "no-such.zip"
   }
 
-  expect_failures = [var.model_package_group_name]
-}
-
-run "a_placeholder_is_no_bucket" {
-  command = plan
-
-  variables {
-    model_artifacts_bucket = "<bucket with sagemaker in it>"
-  }
-
-  expect_failures = [var.model_artifacts_bucket]
-}
-
-run "a_jenkins_account_is_twelve_digits" {
-  command = plan
-
-  variables {
-    jenkins_account_id = "jenkins"
-  }
-
-  expect_failures = [var.jenkins_account_id]
-}
-
-run "a_missing_notify_package_is_refused" {
-  command = plan
-
-  variables {
-    notify_package = "no-such.zip"
-  }
-
-  expect_failures = [var.notify_package]
+  expect_failures = [
+    var.env_group, var.approver_role, var.model_package_group_name, var.model_artifacts_bucket, var.jenkins_account_id, var.notify_package,
+  ]
 }
