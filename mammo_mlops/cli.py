@@ -164,7 +164,7 @@ def demo() -> None:
 @main.command()
 def readme() -> None:
     """Write README.md from nbs/index.ipynb."""
-    from mammo_mlops.report import readme as text, write_text  # nbconvert takes a second
+    from mammo_mlops.report import readme as text, write_text  # matplotlib takes a second
 
     root = find_environments().parent
     write_text(root / "README.md", text(root / "nbs" / "index.ipynb"))

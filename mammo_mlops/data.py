@@ -22,7 +22,6 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from .environment import Environment, find_environments
 from .steps.schema import FEATURES, SCHEMA, TARGET, InvalidData, correct, data_sha256, read_raw, validate_training
@@ -109,6 +108,7 @@ def split_data(
     seed: int,
 ) -> DataSplit:
     """Cut the rows in four."""
+    from sklearn.model_selection import train_test_split  # takes seconds, and most readers of this module split nothing
     rest, batch = train_test_split(frame, test_size=0.05, stratify=frame[TARGET], random_state=seed)
     part_1, part_2 = train_test_split(rest, test_size=0.10, stratify=rest[TARGET], random_state=seed)
     features = batch[list(FEATURES)]

@@ -22,19 +22,22 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
 
-from . import run as chapter
 from . import terraform
 from .bundle import Approval, Bundle, Manifest, PromotionRefused, account_parts, build_definitions, bundle_of, check_approval, check_parts
 from .bundle import definition_hash, get, prefix_of, put, put_once, read_approval, read_bundle, read_prefix, sha256, source_parts, write_approval, write_bundle
 from .definition_changes import definition_changes, file_changes
 from .environment import Environment, InvalidInput, caller_account, find_environments, load_environment, load_environments
 from .executions import deployed_definition, upsert
-from .run import Run
+from .report import Link, Table, index_page, report_folder, write_text
 from .step_code import git_commit
+
+if TYPE_CHECKING:
+    from mammo_mlops.run import Run
 
 # %% ../nbs/66_promotion.ipynb #506a87a2
 BRANCHES = {"dev": "dev", "main": "prod"}  # Environment of each branch
@@ -224,7 +227,6 @@ def write_plan_pages(
     terraform_text: str,
 ) -> None:
     """`plan.md` for the pull request, `plan.html` for whoever approves."""
-    from mammo_mlops.report import Table, index_page, write_text  # nbconvert takes a second
 
     write_text(folder / "plan.md", plan_text(manifest, terraform_text))
     tables = [Table("What changes", ("change",), [(line,) for line in manifest.changes]), Table("Terraform's plan", ("",), [(terraform_text.strip(),)])]
@@ -357,8 +359,9 @@ def checked_bundle(
 def execute(
     name: str,  # dev or prod
     show: Callable[[str], None] = print,  # Takes one line
-) -> Run:
+) -> "Run":
     """Execute the numbered notebooks, which deploy the pipelines. Error: PromotionRefused, also when a notebook fails."""
+    from mammo_mlops import run as chapter  # papermill and nbconvert take seconds
     with stage(name, "execute", show) as results:
         environment = load_environment(name)
         session, folder = environment.session(), promotion_folder(name)
@@ -492,8 +495,9 @@ def rollback(
 def check(
     name: str,  # dev or prod
     show: Callable[[str], None] = print,  # Takes one line
-) -> Run:
+) -> "Run":
     """Compare the account with what it should hold. Error: PromotionRefused when something is red."""
+    from mammo_mlops import run as chapter  # papermill and nbconvert take seconds
     with stage(name, "check", show) as results:
         run = chapter.run_notebooks(name, ["60"], {}, show)
         if not run.ok:
@@ -536,7 +540,6 @@ def finish(
     show: Callable[[str], None] = print,  # Takes one line
 ) -> Path:
     """Write the promotion's report and Jenkins's log, whatever happened; the report's first page."""
-    from mammo_mlops.report import Link, Table, index_page, report_folder, write_text  # nbconvert takes a second
 
     stages, folder, commit = stages_of(name), promotion_folder(name), git_commit()
     manifest = json.loads((folder / "manifest.json").read_text()) if (folder / "manifest.json").is_file() else {}

@@ -16,30 +16,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 from jinja2 import Environment as Templates
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from nbconvert import HTMLExporter, MarkdownExporter
-from nbformat import NotebookNode
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 # %% ../nbs/70_report.ipynb #84c76871
 _LIBRARY = re.compile(r"^#\|\s*(export|hide|default_exp)", re.MULTILINE)
 
 
-def is_failed(cell: NotebookNode) -> bool:
+def is_failed(cell: "NotebookNode") -> bool:
     """True for a code cell that raised."""
     return any(output.output_type == "error" for output in cell.get("outputs", []))
 
 
-def _is_heading(cell: NotebookNode, text: str = "") -> bool:
+def _is_heading(cell: "NotebookNode", text: str = "") -> bool:
     return cell.cell_type == "markdown" and cell.source.startswith(f"## {text}")
 
 
 def report_cells(
-    cells: list[NotebookNode],  # Of an executed notebook
-) -> list[NotebookNode]:
+    cells: "list[NotebookNode]",  # Of an executed notebook
+) -> "list[NotebookNode]":
     """The cells that a report shows: the opening, the parameters, the Run section, and whatever failed."""
     headings = [index for index, cell in enumerate(cells) if _is_heading(cell)]
     first = headings[0] if headings else len(cells)
@@ -51,20 +52,23 @@ def report_cells(
     ]
 
 # %% ../nbs/70_report.ipynb #a51725af
-def _shows_code(cell: NotebookNode) -> bool:
+def _shows_code(cell: "NotebookNode") -> bool:
     tags = cell.metadata.get("tags", [])
     return "parameters" in tags or "injected-parameters" in tags or is_failed(cell)
 
 
 def render(
-    notebook: NotebookNode,  # Executed
+    notebook: "NotebookNode",  # Executed
 ) -> str:
     """The notebook's report as HTML, without page head or foot."""
+    import nbformat  # with nbconvert it takes seconds, and most readers of this module render nothing
+    from nbconvert import HTMLExporter
     shown = report_cells(notebook.cells)
     for cell in shown:
         if cell.cell_type == "code" and not _shows_code(cell):
             cell.metadata["transient"] = {"remove_source": True}
-    page = NotebookNode(cells=shown, metadata=notebook.metadata, nbformat=4, nbformat_minor=5)
+    page = nbformat.NotebookNode(cells=shown, metadata=notebook.metadata, nbformat=4, nbformat_minor=5)
+
     return HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(page)[0]
 
 # %% ../nbs/70_report.ipynb #9f22312b
@@ -80,7 +84,7 @@ class Part:
 
 
 def title_of(
-    notebook: NotebookNode,
+    notebook: "NotebookNode",
 ) -> str:
     """The text of the first heading."""
     match = re.search(r"^# (.+)$", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.MULTILINE)
@@ -88,7 +92,7 @@ def title_of(
 
 
 def failure(
-    notebook: NotebookNode,
+    notebook: "NotebookNode",
 ) -> str:
     """The error of the cell that failed, in one line; empty when none did."""
     errors = [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
@@ -135,6 +139,7 @@ def write_part(
     heading: dict[str, str],  # environment, time, commit
 ) -> Path:
     """Render one executed notebook beside itself."""
+    import nbformat
     notebook = nbformat.read(path, as_version=4)
     html = folder / f"{path.stem}.html"
     html.write_text(page(title_of(notebook), _NAVIGATION.render(**heading) + render(notebook)), encoding="utf-8")
@@ -247,6 +252,8 @@ def readme(
     path: Path,  # nbs/index.ipynb
 ) -> str:
     """The README's text."""
+    import nbformat
+    from nbconvert import MarkdownExporter
     notebook = nbformat.read(path, as_version=4)
     notebook.cells = [cell for cell in notebook.cells if not _LIBRARY.search(cell.source)]
     text, _ = MarkdownExporter().from_notebook_node(notebook)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,11 +81,11 @@ def run_jenkinsfile(
 
 
 def _events(command: list[str], answer: Callable[[dict], dict]) -> list[dict]:
-    """The trace of one build; each input is answered as it comes."""
-    events = []
+    """The trace of one build, each event with the seconds since the build began; each input is answered as it comes."""
+    events, began = [], time.monotonic()
     with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=dict(os.environ, LC_ALL="C.UTF-8")) as process:
         for line in process.stdout:
-            events.append(json.loads(line))
+            events.append({**json.loads(line), "at": round(time.monotonic() - began, 1)})
             if events[-1]["event"] in ("input", "refused"):
                 process.stdin.write(json.dumps(answer(events[-1])) + "\n")
                 process.stdin.flush()
