@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 NOTEBOOKS ?= nbs
 TESTS ?= tests
+WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-bench/.ready
@@ -17,10 +18,10 @@ demo: $(READY)
 
 install: $(READY)
 
-# NOTEBOOKS and TESTS narrow what runs: make test NOTEBOOKS=nbs/00_environment.ipynb TESTS=tests/test_environment.py
+# WORKERS test files run side by side, each with sandboxes of its own. NOTEBOOKS and TESTS narrow what runs: make test NOTEBOOKS=nbs/00_environment.ipynb TESTS=tests/test_environment.py
 test: $(READY) $(CHECKS) $(GROOVY)
 	@$(BIN)/nbdev_test --do_print --timing --path $(NOTEBOOKS)
-	@$(BIN)/python -m pytest -q --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; $(BIN)/mammo-mlops article && exit $$result
+	@$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; $(BIN)/mammo-mlops article && exit $$result
 
 lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start

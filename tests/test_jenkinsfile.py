@@ -2,7 +2,7 @@
 
 Every `sh` step really runs, in a clone of the project, against one sandbox; two branches are built side by side, as
 Jenkins would. Three things are narrower than in Jenkins, so that this takes minutes and not an hour: `make test` runs
-one notebook and one test (NOTEBOOKS, TESTS); `make install` finds the installed packages of this project
+one notebook and one test (NOTEBOOKS, TESTS, WORKERS); `make install` finds the installed packages of this project
 instead of installing them again; and one folder, emptied each time an executor is taken, is every machine.
 """
 
@@ -25,7 +25,7 @@ from stand_in import KEPT, ROOT, git, groovy_command, of, run_jenkinsfile, stage
 
 pytestmark = pytest.mark.skipif(groovy_command() is None, reason="no Groovy here: make test installs one")
 
-NARROWED = {"NOTEBOOKS": "nbs/19_sixty_days.ipynb", "TESTS": "tests/test_project.py::test_the_readme_is_the_index_notebook"}
+NARROWED = {"NOTEBOOKS": "nbs/19_sixty_days.ipynb", "TESTS": "tests/test_project.py::test_the_readme_is_the_index_notebook", "WORKERS": "0"}
 
 
 class Project:
