@@ -21,7 +21,8 @@ install: $(READY)
 # WORKERS test files run side by side, each with sandboxes of its own. NOTEBOOKS and TESTS narrow what runs: make test NOTEBOOKS=nbs/00_environment.ipynb TESTS=tests/test_environment.py
 test: $(READY) $(CHECKS) $(GROOVY)
 	@$(BIN)/nbdev_test --do_print --timing --path $(NOTEBOOKS)
-	@$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; $(BIN)/mammo-mlops article && exit $$result
+	@rm -f reports/tests.xml
+	@$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; test ! -f reports/tests.xml || $(BIN)/mammo-mlops article; exit $$result
 
 lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start

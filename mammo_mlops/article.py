@@ -38,7 +38,7 @@ def read_outcomes(
         found[name] = Outcome(before.passed + (not failed and not skipped), before.failed + failed, before.skipped + (skipped and not failed), seconds)
     return found
 
-# %% ../nbs/88_article.ipynb #df84a2e6
+# %% ../nbs/88_article.ipynb #02299d5b
 @dataclass(frozen=True)
 class Part:
     """One thing that the article describes."""
@@ -50,7 +50,7 @@ class Part:
 
 DRIFT = (
     Part(1, "data drift is dealt with", ("inference_pipeline::a_batch_gone_wrong_raises_the_alarm_under_every_policy", "production_side::drift_with_new_data_trains_once_although_its_event_repeats_and_comes_late")),
-    Part(2, "model performance is monitored", ("inference_pipeline::a_clean_batch_is_predicted_row_by_row",)),
+    Part(2, "model performance is monitored", ("inference_pipeline::labels_that_arrive_later_say_whether_the_predictions_were_right",)),
     Part(3, "automatic retraining", ("production_side::drift_with_new_data_trains_once_although_its_event_repeats_and_comes_late", "production_side::drift_without_new_data_mails_once_and_trains_nothing", "functions::one_drift_event_delivered_six_times_trains_once")),
     Part(4, "model approval", ("training_side::dev_may_not_approve_and_the_approver_may", "training_side::nobody_approves_by_the_back_door")),
     Part(5, "models in a secure environment", ("training_side::patients_rows_stay_in_the_own_bucket_and_outputs_are_encrypted", "inference_pipeline::outputs_lie_under_their_execution_and_are_encrypted_with_the_accounts_key", "terraform::checkov_finds_nothing_and_each_skip_is_argued")),

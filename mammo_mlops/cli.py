@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'ACCOUNT', 'PROMOTED', 'DEPLOYED', 'OneLine',
-           'Command', 'Commands', 'main', 'pairs', 'run', 'run_pipeline', 'try_batch', 'approve', 'reject', 'demo',
-           'readme', 'article', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy', 'accounts',
-           'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop',
-           'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails', 'sandbox_confirm',
-           'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute', 'promote_apply',
-           'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
+           'Command', 'Commands', 'main', 'pairs', 'run', 'run_pipeline', 'try_batch', 'label', 'approve', 'reject',
+           'demo', 'readme', 'article', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy',
+           'accounts', 'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start',
+           'sandbox_stop', 'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails',
+           'sandbox_confirm', 'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute',
+           'promote_apply', 'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
 
 # %% ../nbs/95_cli.ipynb #a16486a6
 import json
@@ -118,6 +118,19 @@ def try_batch(environment: str, batch: str) -> None:
     outputs = predictions.read_outputs(env, session, execution)
     click.echo(f"{execution.status}: {len(outputs.predictions)} rows predicted. {inference_pipeline.advice(execution, outputs)}")
     sys.exit(0 if len(outputs.predictions) else 1)
+
+# %% ../nbs/95_cli.ipynb #4409e773
+@main.command()
+@ENVIRONMENT
+@click.option("--execution", required=True, help="Id of the inference execution.")
+@click.option("--file", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with the header row,severity.")
+def label(environment: str, execution: str, path: Path) -> None:
+    """Keep the labels of an execution's rows, once they are known; notebook 50 then says whether its predictions were right."""
+    from mammo_mlops.model_quality import upload_labels
+
+    env = load_environment(environment)
+    kept = upload_labels(env, env.session(), execution, path.read_bytes(), path.name)
+    click.echo(f"{kept} labels kept. What they say: mammo-mlops run --environment {environment} --only 50 -p start=no")
 
 # %% ../nbs/95_cli.ipynb #e21bcc82
 def _decide(decision: str, version: int, reason: str) -> None:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['UCI_URL', 'RAW_NAME', 'RawData', 'download_uci', 'packaged_data', 'find_raw_data', 'DataSplit', 'split_data',
-           'with_outliers', 'to_csv', 'data_prefix', 's3_uri', 'batch_key', 'objects_of', 'manifest_of', 'upload',
-           'read_objects', 'read_dataset', 'read_manifest']
+           'with_outliers', 'to_csv', 'data_prefix', 's3_uri', 'batch_key', 'labels_key', 'objects_of', 'manifest_of',
+           'upload', 'read_objects', 'read_dataset', 'read_manifest']
 
 # %% ../nbs/10_data_split.ipynb #69f510d3
 import hashlib
@@ -160,6 +160,13 @@ def batch_key(
     return data_prefix(environment, "batch-dataset") + environment.batch_dataset_filename.removesuffix(".csv") + endings[kind]
 
 # %% ../nbs/10_data_split.ipynb #04667222
+def labels_key(
+    environment: Environment,
+) -> str:
+    """Key of the batch's labels, by row."""
+    return f"{environment.model_name}/data/ground-truth/{environment.batch_dataset_filename}"
+
+
 def objects_of(
     environment: Environment,
     split: DataSplit,
@@ -171,7 +178,7 @@ def objects_of(
         **{f"{train}{part}.csv": to_csv(parts[part], header=False) for part in environment.train_pipeline.train_datasets},
         batch_key(environment, "clean"): to_csv(split.batch, header=True),
         batch_key(environment, "outliers"): to_csv(split.batch_outliers, header=True),
-        f"{environment.model_name}/data/ground-truth/{environment.batch_dataset_filename}": to_csv(split.batch_labels, header=True),
+        labels_key(environment): to_csv(split.batch_labels.reset_index(drop=True).reset_index(names="row"), header=True),
     }
 
 # %% ../nbs/10_data_split.ipynb #49f65cdd

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['APPLY', 'AGAIN', 'DESTROY', 'DemoFailed', 'make_accounts', 'run_as', 'refused_approval', 'newest_version',
            'approve_newest', 'train_in_dev', 'beside', 'answer_of', 'git', 'merge_to_main', 'checked_out',
-           'kept_report', 'confirm', 'promote_to_prod', 'read_batches', 'night', 'told', 'live_in_prod', 'tell',
-           'look_back', 'clean_up', 'demo']
+           'kept_report', 'confirm', 'promote_to_prod', 'read_batches', 'night', 'told', 'label_first_night',
+           'live_in_prod', 'tell', 'look_back', 'clean_up', 'demo']
 
 # %% ../nbs/90_demo.ipynb #790ee392
 import json
@@ -25,8 +25,11 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import promotion
-from .data import batch_key, upload
+from .data import batch_key, labels_key, s3_uri, upload
 from .environment import Environment, load_environments
+from .executions import list_executions
+from .model_quality import read_nights, upload_labels
+from .predictions import read_object
 from .registry import DECISIONS, decide, list_versions, newest_waiting
 from .report import point_latest, report_folder
 from .run import Run, Seen, look, project, run_notebooks, verdict
@@ -281,6 +284,18 @@ def told(
     return f"training {execution.status}: {watched.guards[execution.arn].get('reason', '')}"
 
 # %% ../nbs/90_demo.ipynb #edf75e5d
+def label_first_night(
+    prod: Environment,
+) -> str:
+    """The clean batch's labels become known; what they say of its first predictions."""
+    session = prod.session()
+    first = list_executions(session, prod.inference_pipeline.name)[-1]
+    uri = s3_uri(prod.default_bucket, labels_key(prod))
+    upload_labels(prod, session, first.id, read_object(session, uri), uri)
+    (found,) = read_nights(prod, session, [first])
+    return f"{found.verdict}: AUC {found.found.auc_text} on {found.found.labels} labels; registered {found.registered['value']:.3f}"
+
+
 def live_in_prod(
     story: Story,
     folder: Path,  # The sandbox's
@@ -298,6 +313,8 @@ def live_in_prod(
     with story.stage("Registry: the approver approves what drift trained") as results:
         results.append(approve_newest(story, environ, "trained on both parts; AUC and its interval are above the gate"))
     night(story, folder, environ, "Third night: a clean batch", batches["clean"])
+    with story.stage("Labels of the first night arrive") as results, acting_as("prod", environ):
+        results.append(label_first_night(prod))
 
 # %% ../nbs/90_demo.ipynb #446afd4c
 def tell(

@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.metrics import roc_auc_score
 
-from mammo_mlops import data, inference_pipeline, predictions, registry, train_pipeline
+from mammo_mlops import data, inference_pipeline, model_quality, predictions, registry, train_pipeline
 from mammo_mlops.environment import Environment, Environments, load_environments
-from mammo_mlops.executions import Execution, ExecutionFailed, follow, function_answer
+from mammo_mlops.executions import Execution, ExecutionFailed, follow, function_answer, list_executions
 from mammo_mlops.predictions import Outputs, drift_found, execution_uri, read_object, read_outputs
 from mammo_mlops.sandbox import accounts, server
 from mammo_mlops.steps import preprocess
-from mammo_mlops.steps.schema import FEATURES, TARGET
+from mammo_mlops.steps.schema import FEATURES, TARGET, InvalidData
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 SPLIT = data.split_data(data.packaged_data().frame, seed=7)
@@ -149,6 +150,24 @@ def test_what_the_model_saw_is_what_training_would_have_made_of_the_same_rows(si
         booster = xgboost.Booster(model_file=str(Path(folder, "xgboost-model")))
     expected = booster.predict(xgboost.DMatrix(np.array(trained, dtype=float)))
     assert outputs.predictions["probability"].to_numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_labels_that_arrive_later_say_whether_the_predictions_were_right(first):
+    execution, outputs = clean_run(first)
+    known = read_object(first.session, f"s3://{first.environment.default_bucket}/{data.labels_key(first.environment)}")
+    wrong = pd.read_csv(io.BytesIO(known)).eval(f"{TARGET} = 1 - {TARGET}").to_csv(index=False).encode()
+
+    def night(content: bytes) -> model_quality.Night:
+        assert model_quality.upload_labels(first.environment, first.session, execution.id, content, "labels.csv") == ROWS
+        return model_quality.read_nights(first.environment, first.session, list_executions(first.session, first.environment.inference_pipeline.name))[0]
+
+    with pytest.raises(InvalidData, match="found labels of 1 rows that were not predicted"):
+        model_quality.upload_labels(first.environment, first.session, execution.id, known + f"{ROWS},1\n".encode(), "labels.csv")
+    assert execution.id not in model_quality.labelled(first.environment, first.session)
+    assert night(wrong).verdict == "below"
+    right = night(known)
+    assert right.verdict == "within" and right.version == outputs.version["model_version"]
+    assert right.found.auc == pytest.approx(roc_auc_score(SPLIT.batch_labels[TARGET], outputs.predictions["probability"]))
 
 
 def test_outputs_lie_under_their_execution_and_are_encrypted_with_the_accounts_key(site):

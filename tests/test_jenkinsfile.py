@@ -47,7 +47,7 @@ class Project:
         workspace = self.folder / name
         for kept in KEPT:
             (workspace / kept).mkdir(parents=True)
-            for path in (ROOT / kept).glob("*"):
+            for path in (ROOT / kept).glob("[!.]*"):  # .ready is the workspace's own
                 (workspace / kept / path.name).symlink_to(path)
             (workspace / kept / ".ready").touch()
             os.utime(workspace / kept / ".ready", (4e9, 4e9))  # Later than any lock that is checked out
