@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from conftest import ENVIRONMENTS, Sandbox
 from mammo_mlops import infra_checks
-from mammo_mlops.accounts import destroy_account
+from mammo_mlops.accounts import buckets_of, destroy_account
 from mammo_mlops.cli import main
 from mammo_mlops.environment import account_session
 from mammo_mlops.sandbox import server
@@ -328,7 +328,9 @@ def test_a_pipeline_of_dev_does_not_run_in_a_role_of_prod(sandbox, name):
 
 def buckets(sandbox: Sandbox) -> list[tuple[str, str]]:
     """Every bucket, with its account's administrator."""
-    return [(profile, bucket["Name"]) for profile in ADMINISTRATORS.values() for bucket in sandbox.client("s3", profile).list_buckets()["Buckets"] if "-sagemaker-" in bucket["Name"] or "-terraform-" in bucket["Name"]]
+    names = [(ADMINISTRATORS[name], bucket) for name in ADMINISTRATORS for bucket in buckets_of(sandbox.environments, name)]
+    assert {bucket["Name"] for profile, _ in names for bucket in sandbox.client("s3", profile).list_buckets()["Buckets"]} >= {bucket for _, bucket in names}
+    return names
 
 
 def test_a_bucket_refuses_other_encryption_and_uses_its_accounts_key(sandbox, name):
@@ -419,6 +421,14 @@ def test_an_apply_that_was_killed_before_its_state_was_moved_loses_nothing(crash
     assert again.summary == "0 to add, 0 to change, 0 to destroy" and not file.exists()
     after = json.loads(state_of(empty, "jenkins")["Body"].read())
     assert resources(after) == resources(before) and len(resources(after)) == added > 10
+
+
+def test_a_file_that_was_left_behind_by_the_move_does_not_win(crashed):
+    empty, folder, file, added = crashed
+    state = json.loads(state_of(empty, "jenkins")["Body"].read())
+    file.write_text(json.dumps({**state, "serial": state["serial"] + 1, "resources": []}))
+    assert plan("jenkins", quiet, folder, account=True).added == 0 and not file.exists()
+    assert len(resources(json.loads(state_of(empty, "jenkins")["Body"].read()))) == added
 
 
 def test_jenkins_finds_no_role_in_an_account_that_nobody_made(crashed, monkeypatch):
