@@ -187,3 +187,18 @@ data "aws_iam_policy_document" "approver" {
     resources = [local.versions]
   }
 }
+
+# Comparing the account with this root's state takes a look at the rest of what the root makes.
+data "aws_iam_policy_document" "checks" {
+  statement {
+    sid       = "Buckets"
+    actions   = ["s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning", "s3:GetEncryptionConfiguration"]
+    resources = [local.bucket, "arn:aws:s3:::${local.here.terraform_state_bucket}"]
+  }
+
+  statement {
+    sid       = "Roles"
+    actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"]
+    resources = [local.here.approver_role, "arn:aws:iam::${local.here.account_id}:role/${local.here.jenkins_role}"]
+  }
+}

@@ -96,6 +96,7 @@ resource "aws_iam_role" "jenkins" {
 
 resource "aws_iam_role_policy" "jenkins" {
   for_each = {
+    checks    = data.aws_iam_policy_document.checks.json
     look      = data.aws_iam_policy_document.look.json
     terraform = module.alerts_deployer.policy
   }

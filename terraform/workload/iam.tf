@@ -294,3 +294,21 @@ data "aws_iam_policy_document" "notebooks" {
     resources = ["arn:aws:logs:${local.place}:log-group:/aws/sagemaker/*", "arn:aws:logs:${local.place}:log-group:/aws/lambda/${local.here.model_name}-*"]
   }
 }
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What comparing the account with this root's state takes, beside what deploying does: for Jenkins
+# ----------------------------------------------------------------------------------------------------------------------
+
+data "aws_iam_policy_document" "checks" {
+  statement {
+    sid       = "Buckets"
+    actions   = ["s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning", "s3:GetEncryptionConfiguration"]
+    resources = [for name in [local.here.default_bucket, local.here.terraform_state_bucket] : "arn:aws:s3:::${name}"]
+  }
+
+  statement {
+    sid       = "Roles"
+    actions   = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"]
+    resources = concat(tolist(local.execution_roles), compact([local.here.studio_role, "arn:aws:iam::${local.here.account_id}:role/${local.registry.jenkins_role}"]))
+  }
+}

@@ -108,6 +108,7 @@ resource "aws_iam_role" "jenkins" {
 
 resource "aws_iam_role_policy" "jenkins" {
   for_each = {
+    checks    = data.aws_iam_policy_document.checks.json
     notebooks = data.aws_iam_policy_document.notebooks.json
     terraform = module.alerts_deployer.policy
   }

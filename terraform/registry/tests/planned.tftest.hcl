@@ -104,3 +104,17 @@ run "jenkins_comes_as_the_controller_and_nobody_else" {
     error_message = "Expected the controller's role, not its account."
   }
 }
+
+run "jenkins_looks_at_buckets_and_roles_and_changes_neither" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for s in jsondecode(data.aws_iam_policy_document.checks.json).Statement : alltrue([for action in s.Action : can(regex("^(s3:Get|iam:Get|iam:List)", action))])])
+    error_message = "Expected nothing but reading."
+  }
+
+  assert {
+    condition     = one([for s in jsondecode(data.aws_iam_policy_document.checks.json).Statement : s.Resource if s.Sid == "Roles"]) == ["arn:aws:iam::777788889999:role/model-approver-role", "arn:aws:iam::777788889999:role/cross-account-jenkins-role"]
+    error_message = "Expected the roles that this root makes."
+  }
+}

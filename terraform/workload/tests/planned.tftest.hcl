@@ -103,6 +103,20 @@ run "services_take_roles_only_for_this_account" {
   }
 }
 
+run "jenkins_looks_at_buckets_and_roles_and_changes_neither" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for s in jsondecode(data.aws_iam_policy_document.checks.json).Statement : alltrue([for action in s.Action : can(regex("^(s3:Get|iam:Get|iam:List)", action))])])
+    error_message = "Expected nothing but reading."
+  }
+
+  assert {
+    condition     = one([for s in jsondecode(data.aws_iam_policy_document.checks.json).Statement : s.Resource if s.Sid == "Buckets"]) == ["arn:aws:s3:::mammo-terraform-state-111122223333", "arn:aws:s3:::mammo-sagemaker-dev-111122223333"]
+    error_message = "Expected the account's two buckets, and not what they hold."
+  }
+}
+
 run "a_studio_is_in_dev_alone" {
   command = plan
 
