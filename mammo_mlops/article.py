@@ -38,7 +38,7 @@ def read_outcomes(
         found[name] = Outcome(before.passed + (not failed and not skipped), before.failed + failed, before.skipped + (skipped and not failed), seconds)
     return found
 
-# %% ../nbs/88_article.ipynb #02299d5b
+# %% ../nbs/88_article.ipynb #d57ccdd1
 @dataclass(frozen=True)
 class Part:
     """One thing that the article describes."""
@@ -53,7 +53,7 @@ DRIFT = (
     Part(2, "model performance is monitored", ("inference_pipeline::labels_that_arrive_later_say_whether_the_predictions_were_right",)),
     Part(3, "automatic retraining", ("production_side::drift_with_new_data_trains_once_although_its_event_repeats_and_comes_late", "production_side::drift_without_new_data_mails_once_and_trains_nothing", "functions::one_drift_event_delivered_six_times_trains_once")),
     Part(4, "model approval", ("training_side::dev_may_not_approve_and_the_approver_may", "training_side::nobody_approves_by_the_back_door")),
-    Part(5, "models in a secure environment", ("training_side::patients_rows_stay_in_the_own_bucket_and_outputs_are_encrypted", "inference_pipeline::outputs_lie_under_their_execution_and_are_encrypted_with_the_accounts_key", "terraform::checkov_finds_nothing_and_each_skip_is_argued")),
+    Part(5, "models in a secure environment", ("training_side::patients_rows_stay_in_the_own_bucket_and_outputs_are_encrypted", "inference_pipeline::outputs_lie_under_their_execution_and_are_encrypted_with_the_accounts_key", "accounts::dev_neither_overwrites_nor_deletes_prods_artifacts", "accounts::a_bucket_refuses_other_encryption_and_uses_its_accounts_key", "terraform::checkov_finds_nothing_and_each_skip_is_argued")),
     Part(6, "dev and prod accounts", ("sandbox_accounts::every_profile_is_its_own_account", "environment::dev_may_not_act_in_prod")),
     Part(7, "central registry account", ("sandbox_accounts::accounts_do_not_see_each_other", "sandbox_registry::with_the_groups_policy_dev_registers_immutable_versions")),
 )
@@ -75,14 +75,14 @@ DELIVERY = (
     Part(20, "topic and mail by Terraform", ("production_side::a_training_that_fails_mails", "production_side::a_batch_that_can_not_be_read_mails_once_and_trains_nothing")),
 )
 
-# %% ../nbs/88_article.ipynb #090c566e
+# %% ../nbs/88_article.ipynb #764eb90c
 ACCOUNTS = (
-    Part(21, "keys in dev and prod, and their grant", ("sandbox_accounts::another_accounts_bucket_needs_a_bucket_policy",)),
-    Part(22, "central artifact bucket and its policy", ("sandbox_accounts::buckets_are_made_as_the_design_says",)),
-    Part(23, "package group and its resource policy", ("sandbox_registry::a_policy_for_dev_does_not_open_the_group_to_prod", "sandbox_registry::dev_may_not_approve")),
+    Part(21, "keys in dev and prod, and their grant", ("accounts::a_key_decrypts_for_those_who_need_it",)),
+    Part(22, "central artifact bucket and its policy", ("accounts::only_the_pipelines_write_and_only_under_their_own_name", "accounts::a_bucket_answers_over_tls_only", "sandbox_accounts::buckets_are_made_as_the_design_says")),
+    Part(23, "package group and its resource policy", ("sandbox_registry::a_policy_for_dev_does_not_open_the_group_to_prod", "accounts::nobody_but_the_approver_approves", "accounts::jenkins_does_not_change_who_may_register")),
     Part(24, "role of the Lambda functions", ("sandbox_accounts::a_function_really_runs_in_its_role",)),
-    Part(25, "SageMaker's execution roles", ("sandbox_pipelines::what_the_role_may_not_do_fails_the_step",)),
-    Part(26, "Jenkins' cross-account role", ("environment::jenkins_assumes_its_role_in_every_account", "sandbox_accounts::jenkins_has_the_rights_it_needs_and_no_more")),
+    Part(25, "SageMaker's execution roles", ("accounts::sagemaker_takes_a_role_for_its_own_account_alone", "accounts::a_pipeline_of_dev_does_not_run_in_a_role_of_prod", "sandbox_pipelines::what_the_role_may_not_do_fails_the_step")),
+    Part(26, "Jenkins' cross-account role", ("environment::jenkins_assumes_its_role_in_every_account", "sandbox_accounts::jenkins_has_the_rights_it_needs_and_no_more", "accounts::studio_does_not_become_jenkins")),
     Part(27, "Terraform's state bucket", ("terraform::the_state_is_encrypted_with_the_accounts_key_and_not_left_locked", "terraform::of_two_applies_at_once_one_is_refused_and_changes_nothing")),
     Part(28, "four data sets", ("training_side::a_run_trains_registers_and_reports", "inference_pipeline::the_two_batches_by_one_call_each")),
     Part(29, "layout of the bucket", ("training_side::patients_rows_stay_in_the_own_bucket_and_outputs_are_encrypted",)),
@@ -93,7 +93,7 @@ ACCOUNTS = (
     Part(34, "test with the clean batch", ("inference_pipeline::the_two_batches_by_one_call_each",)),
     Part(35, "test with the outlier batch", ("inference_pipeline::the_two_batches_by_one_call_each", "demo::the_demo_tells_the_whole_story_and_leaves_no_process")),
     Part(36, "data URL as a parameter", ("sandbox_events::a_rule_starts_a_pipeline_in_its_role_with_parameters",)),
-    Part(37, "clean-up", ("terraform::destroy_leaves_nothing", "demo::the_demo_tells_the_whole_story_and_leaves_no_process")),
+    Part(37, "clean-up", ("terraform::destroy_leaves_nothing", "accounts::data_is_not_deleted_unasked_and_then_the_account_is_empty", "demo::the_demo_tells_the_whole_story_and_leaves_no_process")),
     Part(38, "own data and framework", ("foreign_definition::it_trains_and_registers_in_the_account_it_names",)),
 )
 PARTS = DRIFT + DELIVERY + ACCOUNTS
