@@ -75,7 +75,7 @@ DELIVERY = (
     Part(20, "topic and mail by Terraform", ("production_side::a_training_that_fails_mails", "production_side::a_batch_that_can_not_be_read_mails_once_and_trains_nothing")),
 )
 
-# %% ../nbs/88_article.ipynb #764eb90c
+# %% ../nbs/88_article.ipynb #e25e1811
 ACCOUNTS = (
     Part(21, "keys in dev and prod, and their grant", ("accounts::a_key_decrypts_for_those_who_need_it",)),
     Part(22, "central artifact bucket and its policy", ("accounts::only_the_pipelines_write_and_only_under_their_own_name", "accounts::a_bucket_answers_over_tls_only", "sandbox_accounts::buckets_are_made_as_the_design_says")),
@@ -94,7 +94,7 @@ ACCOUNTS = (
     Part(35, "test with the outlier batch", ("inference_pipeline::the_two_batches_by_one_call_each", "demo::the_demo_tells_the_whole_story_and_leaves_no_process")),
     Part(36, "data URL as a parameter", ("sandbox_events::a_rule_starts_a_pipeline_in_its_role_with_parameters",)),
     Part(37, "clean-up", ("terraform::destroy_leaves_nothing", "accounts::data_is_not_deleted_unasked_and_then_the_account_is_empty", "demo::the_demo_tells_the_whole_story_and_leaves_no_process")),
-    Part(38, "own data and framework", ("foreign_definition::it_trains_and_registers_in_the_account_it_names",)),
+    Part(38, "own data and framework", ("second_data_set::it_trains_is_registered_predicts_and_drifts", "foreign_definition::it_trains_and_registers_in_the_account_it_names")),
 )
 PARTS = DRIFT + DELIVERY + ACCOUNTS
 

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .environment import Environment, find_environments
-from .steps.schema import FEATURES, SCHEMA, TARGET, InvalidData, correct, data_sha256, read_raw, validate_training
+from .steps.schema import FAULTS, FEATURES, SCHEMA, TARGET, InvalidData, correct, data_sha256, read_raw, validate_training
 
 # %% ../nbs/10_data_split.ipynb #e6b5a018
 UCI_URL = "https://archive.ics.uci.edu/static/public/161/mammographic+mass.zip"
@@ -120,11 +120,11 @@ def with_outliers(
     seed: int,
 ) -> pd.DataFrame:
     """The batch with values out of range and values missing."""
-    chance = np.random.default_rng(seed).random((3, len(batch)))
+    chance = np.random.default_rng(seed).random((len(FAULTS), len(batch)))
     drifted = batch.copy()
-    drifted["age"] = drifted["age"].where(chance[0] > 1 / 3, drifted["age"] * 12)
-    drifted["margin"] = drifted["margin"].where(chance[1] > 1 / 4, 9)
-    drifted["density"] = drifted["density"].where(chance[2] > 1 / 2)
+    for fault, drawn in zip(FAULTS, chance):
+        wrong = drifted[fault.column] * fault.times if fault.becomes is None else fault.becomes
+        drifted[fault.column] = drifted[fault.column].where(drawn > fault.share, wrong)
     return drifted
 
 # %% ../nbs/10_data_split.ipynb #c138a503
