@@ -265,6 +265,15 @@ def test_jenkins_does_not_change_who_may_register(sandbox, who):
     assert registry.get_model_package_group_policy(ModelPackageGroupName=group)["ResourcePolicy"] == before
 
 
+def test_jenkins_writes_its_own_state_and_what_was_deployed_stays(sandbox, who, name):
+    jenkins, dev = who["dev's Jenkins"]("s3"), sandbox.environments.dev
+    place = {"Bucket": dev.terraform_state_bucket, "Key": f"{dev.model_name}/deployments/{name}/record.json"}
+    assert jenkins.put_object(**place, Body=b"{}")["VersionId"] and refused(jenkins.delete_object, **place)[0] == "AccessDenied"
+    account = {**place, "Key": f"{dev.model_name}/workload.tfstate"}
+    assert jenkins.get_object(**account)["Body"].read() and refused(jenkins.put_object, **account, Body=b"{}")[0] == "AccessDenied"
+    assert refused(jenkins.delete_object, **{**place, "Key": f"{dev.model_name}/production.tfstate"})[0] == "AccessDenied"
+
+
 @pytest.mark.parametrize("name", ["dev", "prod", "registry"])
 def test_studio_does_not_become_jenkins(sandbox, name):
     role = f"arn:aws:iam::{sandbox.account(name)}:role/{sandbox.environments.registry.jenkins_role}"

@@ -116,4 +116,5 @@ module "alerts_deployer" {
   lambda_role  = local.here.lambda_role
   state_bucket = local.here.terraform_state_bucket
   key_arn      = module.key.arn
+  root         = "approval"
 }

@@ -128,6 +128,7 @@ module "alerts_deployer" {
   lambda_role  = local.here.lambda_role
   state_bucket = local.here.terraform_state_bucket
   key_arn      = module.key.arn
+  root         = "production"
 }
 
 resource "aws_iam_role" "studio" {

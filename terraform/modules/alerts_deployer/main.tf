@@ -13,8 +13,21 @@ data "aws_iam_policy_document" "deployer" {
 
   statement {
     sid       = "State"
-    actions   = ["s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"]
+    actions   = ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"]
     resources = ["arn:aws:s3:::${var.state_bucket}", "arn:aws:s3:::${var.state_bucket}/*"]
+  }
+
+  # Not the state of the account itself; what was deployed stays
+  statement {
+    sid       = "Deployments"
+    actions   = ["s3:PutObject"]
+    resources = [for key in ["${var.root}.tfstate", "${var.root}.tfstate.tflock", "approvals/*", "deployments/*", "promotion.lock", "promotions/*"] : "arn:aws:s3:::${var.state_bucket}/${var.name}/${key}"]
+  }
+
+  statement {
+    sid       = "Locks"
+    actions   = ["s3:DeleteObject"]
+    resources = [for key in ["${var.root}.tfstate.tflock", "promotion.lock"] : "arn:aws:s3:::${var.state_bucket}/${var.name}/${key}"]
   }
 
   statement {

@@ -23,6 +23,11 @@ variable "lambda_role" {
   type        = string
 }
 
+variable "root" {
+  description = "The folder in terraform/ that is applied; it names the state."
+  type        = string
+}
+
 variable "state_bucket" {
   description = "Where Terraform keeps its state."
   type        = string
