@@ -265,7 +265,6 @@ def test_destroy_leaves_nothing(applied, sandbox):
     assert sandbox.client("events", "dev").list_rules(NamePrefix=f"{name}-")["Rules"] == []
     topic = sandbox.environments.dev.pipelines_alert_topic_name
     assert [found for found in sandbox.client("sns", "dev").list_topics()["Topics"] if found["TopicArn"].endswith(f":{topic}")] == []
-    assert "QueueUrls" not in sandbox.client("sqs", "dev").list_queues(QueueNamePrefix=name)
     assert [found["FunctionName"] for found in sandbox.client("lambda", "dev").list_functions()["Functions"] if found["FunctionName"].endswith("-notify")] == []
     iam = sandbox.client("iam", "dev")
     assert [role["RoleName"] for role in iam.list_roles()["Roles"] if "-events-" in role["RoleName"]] == []

@@ -52,7 +52,6 @@ module "alerts" {
   notify_package     = var.notify_package
   lambda_role        = local.lambda_role
   followed_pipelines = values(local.pipelines)
-  other_rules        = concat([local.schedule_rule_arn], aws_cloudwatch_event_rule.forward[*].arn)
 
   notes = {
     bucket  = var.default_bucket

@@ -98,7 +98,7 @@ resource "aws_iam_role_policy" "jenkins" {
   for_each = {
     checks    = data.aws_iam_policy_document.checks.json
     look      = data.aws_iam_policy_document.look.json
-    terraform = module.alerts_deployer.policy
+    terraform = module.alerts_account.policy
   }
 
   name   = each.key
@@ -106,8 +106,8 @@ resource "aws_iam_role_policy" "jenkins" {
   policy = each.value
 }
 
-module "alerts_deployer" {
-  source = "../modules/alerts_deployer"
+module "alerts_account" {
+  source = "../modules/alerts_account"
 
   account_id   = local.here.account_id
   aws_region   = local.here.aws_region

@@ -110,7 +110,7 @@ resource "aws_iam_role_policy" "jenkins" {
   for_each = {
     checks    = data.aws_iam_policy_document.checks.json
     notebooks = data.aws_iam_policy_document.notebooks.json
-    terraform = module.alerts_deployer.policy
+    terraform = module.alerts_account.policy
   }
 
   name   = each.key
@@ -118,8 +118,8 @@ resource "aws_iam_role_policy" "jenkins" {
   policy = each.value
 }
 
-module "alerts_deployer" {
-  source = "../modules/alerts_deployer"
+module "alerts_account" {
+  source = "../modules/alerts_account"
 
   account_id   = local.here.account_id
   aws_region   = local.here.aws_region

@@ -21,11 +21,6 @@ mock_provider "aws" {
       arn = "arn:aws:sns:us-east-1:777788889999:mammo-pipelines-alert"
     }
   }
-  mock_resource "aws_sqs_queue" {
-    defaults = {
-      arn = "arn:aws:sqs:us-east-1:777788889999:mammo-severity-model-package-dead-letters"
-    }
-  }
   mock_resource "aws_lambda_function" {
     defaults = {
       arn = "arn:aws:lambda:us-east-1:777788889999:function:mammo-severity-model-package-notify"

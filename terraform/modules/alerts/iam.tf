@@ -1,5 +1,5 @@
 locals {
-  callers = concat(values(local.rule_arns), var.other_rules)
+  callers = values(local.rule_arns)
 }
 
 data "aws_kms_alias" "notes" {
@@ -100,24 +100,6 @@ data "aws_iam_policy_document" "topic" {
     principals {
       type        = "AWS"
       identifiers = [var.lambda_role]
-    }
-  }
-}
-
-data "aws_iam_policy_document" "dead_letters" {
-  statement {
-    sid       = "Rules"
-    actions   = ["sqs:SendMessage"]
-    resources = [local.dead_letters_arn]
-
-    principals {
-      type        = "Service"
-      identifiers = ["events.amazonaws.com"]
-    }
-    condition {
-      test     = "ArnEquals"
-      variable = "aws:SourceArn"
-      values   = local.callers
     }
   }
 }

@@ -4,10 +4,9 @@ locals {
   events        = "arn:aws:events:${var.aws_region}:${var.account_id}:rule"
   rule_names    = { for name in keys(var.notices) : name => "${var.name}-${name}" }
 
-  # Known before anything exists: key, queue, function and rules do not wait for each other, and the plan shows the texts.
+  # Known before anything exists: key, function and rules do not wait for each other, and the plan shows the texts.
   topic_arn        = "arn:aws:sns:${var.aws_region}:${var.account_id}:${var.topic_name}"
-  queue_name       = "${var.name}-dead-letters"
-  dead_letters_arn = "arn:aws:sqs:${var.aws_region}:${var.account_id}:${local.queue_name}"
+  dead_letters_arn = "arn:aws:sqs:${var.aws_region}:${var.account_id}:${var.name}-dead-letters" # The account's own
   rule_arns = {
     for name, notice in var.notices : name => (
       notice.event_pattern == null || var.event_bus_name == "default"
@@ -76,17 +75,6 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Dead letters: names and ARNs, so the queue's own encryption will do, and nothing needs a right to a key
-# ----------------------------------------------------------------------------------------------------------------------
-
-resource "aws_sqs_queue" "dead_letters" {
-  name                      = local.queue_name
-  sqs_managed_sse_enabled   = true
-  message_retention_seconds = 1209600                                        # 14 days, the most there is
-  policy                    = data.aws_iam_policy_document.dead_letters.json # Here, because the provider waits 25 s for each of queue and policy
-}
-
-# ----------------------------------------------------------------------------------------------------------------------
 # Notify function: stands between rules and topic, because events may repeat
 # ----------------------------------------------------------------------------------------------------------------------
 
@@ -151,7 +139,7 @@ resource "aws_cloudwatch_event_target" "notices" {
   }
 
   dead_letter_config {
-    arn = aws_sqs_queue.dead_letters.arn
+    arn = local.dead_letters_arn
   }
 }
 

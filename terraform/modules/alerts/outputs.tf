@@ -10,7 +10,7 @@ output "key_arn" {
 
 output "dead_letters_arn" {
   description = "The queue that takes what could not be delivered."
-  value       = aws_sqs_queue.dead_letters.arn
+  value       = local.dead_letters_arn
 }
 
 output "notify_function_arn" {

@@ -54,12 +54,6 @@ variable "notices" {
   }
 }
 
-variable "other_rules" {
-  description = "ARNs of further rules whose dead letters the queue takes."
-  type        = list(string)
-  default     = []
-}
-
 variable "notify_package" {
   description = "Path of the zip archive with the notify function's code, notify.py."
   type        = string

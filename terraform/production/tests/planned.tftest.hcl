@@ -21,11 +21,6 @@ mock_provider "aws" {
       arn = "arn:aws:sns:us-east-1:444455556666:mammo-pipelines-alert"
     }
   }
-  mock_resource "aws_sqs_queue" {
-    defaults = {
-      arn = "arn:aws:sqs:us-east-1:444455556666:mammo-severity-dead-letters"
-    }
-  }
   mock_resource "aws_iam_role" {
     defaults = {
       arn = "arn:aws:iam::444455556666:role/mocked"

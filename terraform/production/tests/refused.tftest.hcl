@@ -65,6 +65,26 @@ run "placeholders_and_what_is_out_of_range_are_refused" {
     terraform_state_bucket     = "<bucket>"
     pipelines_alert_topic_name = "<topic>"
     notify_package             = "no-such.zip"
+    monitoring = {
+      engine         = "evidently"
+      on_violation   = "block"
+      smallest_batch = 48
+    }
+  }
+
+  expect_failures = [
+    var.env_group, var.account_id, var.model_name, var.email, var.default_bucket, var.terraform_state_bucket,
+    var.pipelines_alert_topic_name, var.notify_package, var.monitoring,
+  ]
+}
+
+run "a_cool_down_of_minus_one_day_and_a_cron_expression_with_both_days_are_refused" {
+  command = plan
+
+  variables {
+    event_bus_name = "arn:aws:events:us-east-1:444455556666:event-bus/mammo"
+    default_bucket = "mammo-prod" # Without sagemaker
+    kms_key        = "alias/aws/sns"
     train_pipeline = {
       name                = "mammo-severity-train-pipeline"
       role_arn            = "mammo-sagemaker-execution-role"
@@ -86,26 +106,15 @@ run "placeholders_and_what_is_out_of_range_are_refused" {
       cron_schedule     = "cron(0 23 * * * *)"
       deadline_schedule = "cron(0 1 * * ? *)"
     }
-    monitoring = {
-      engine         = "evidently"
-      on_violation   = "block"
-      smallest_batch = 48
-    }
   }
 
-  expect_failures = [
-    var.env_group, var.account_id, var.model_name, var.email, var.default_bucket, var.terraform_state_bucket,
-    var.pipelines_alert_topic_name, var.notify_package, var.train_pipeline, var.inference_pipeline, var.monitoring,
-  ]
+  expect_failures = [var.event_bus_name, var.default_bucket, var.kms_key, var.train_pipeline, var.inference_pipeline]
 }
 
-run "names_that_aws_does_not_take_there_are_refused" {
+run "a_pipeline_name_with_an_underscore_a_cron_expression_of_five_fields_and_an_unknown_policy_are_refused" {
   command = plan
 
   variables {
-    event_bus_name = "arn:aws:events:us-east-1:444455556666:event-bus/mammo"
-    default_bucket = "mammo-prod" # Without sagemaker
-    kms_key        = "alias/aws/sns"
     train_pipeline = {
       name                = "mammo_train"
       role_arn            = "mammo-sagemaker-execution-role"
@@ -134,7 +143,7 @@ run "names_that_aws_does_not_take_there_are_refused" {
     }
   }
 
-  expect_failures = [var.event_bus_name, var.default_bucket, var.kms_key, var.train_pipeline, var.inference_pipeline, var.monitoring]
+  expect_failures = [var.train_pipeline, var.inference_pipeline, var.monitoring]
 }
 
 run "roles_of_another_account_and_a_rate_of_one_days_are_refused" {

@@ -138,3 +138,15 @@ run "prod_has_no_studio" {
     error_message = "Expected no role for Studio in prod."
   }
 }
+
+run "dead_letters_come_from_the_models_own_rules" {
+  command = plan
+
+  assert {
+    condition = jsondecode(module.alerts_account.dead_letters_policy).Statement[0].Condition.ArnLike["aws:SourceArn"] == [
+      "arn:aws:events:us-east-1:111122223333:rule/mammo-severity-*",
+      "arn:aws:events:us-east-1:111122223333:rule/*/mammo-severity-*",
+    ]
+    error_message = "Expected the rules whose names begin with the model's, on each bus."
+  }
+}

@@ -1,8 +1,35 @@
-# What applying the module `alerts`, and the rules beside it, takes: its state and the resources it makes, by their names.
+# What the module `alerts`, and the rules beside it, find in an account: the queue of dead letters, and the rights to apply them.
 
 locals {
   place = "${var.aws_region}:${var.account_id}"
   roles = ["arn:aws:iam::${var.account_id}:role/${var.name}-events-*", var.lambda_role]
+}
+
+# Names and ARNs, so the queue's own encryption will do, and nothing needs a right to a key. It belongs to the account, as
+# the provider waits 25 s for a queue, and dead letters outlive a deployment.
+resource "aws_sqs_queue" "dead_letters" {
+  name                      = "${var.name}-dead-letters"
+  sqs_managed_sse_enabled   = true
+  message_retention_seconds = 1209600                                        # 14 days, the most there is
+  policy                    = data.aws_iam_policy_document.dead_letters.json # Here, because the provider waits for a policy as long again
+}
+
+data "aws_iam_policy_document" "dead_letters" {
+  statement {
+    sid       = "OwnRules"
+    actions   = ["sqs:SendMessage"]
+    resources = ["arn:aws:sqs:${local.place}:${var.name}-dead-letters"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["arn:aws:events:${local.place}:rule/${var.name}-*", "arn:aws:events:${local.place}:rule/*/${var.name}-*"]
+    }
+  }
 }
 
 data "aws_iam_policy_document" "deployer" {
@@ -44,8 +71,8 @@ data "aws_iam_policy_document" "deployer" {
 
   statement {
     sid       = "DeadLetters"
-    actions   = ["sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue"]
-    resources = ["arn:aws:sqs:${local.place}:${var.name}-*"]
+    actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+    resources = [aws_sqs_queue.dead_letters.arn]
   }
 
   statement {
