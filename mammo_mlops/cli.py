@@ -281,7 +281,7 @@ def sandbox(ctx: click.Context, folder: Path | None) -> None:
 @click.pass_obj
 def sandbox_start(folder: Path, port: int | None) -> None:
     """Start a sandbox with the accounts that the environment files name."""
-    from mammo_mlops.demo import make_accounts  # moto takes a second
+    from mammo_mlops.sandbox.accounts import make_accounts  # moto takes a second
     from mammo_mlops.sandbox import server
 
     server.start(port, folder)
@@ -313,7 +313,7 @@ def sandbox_status(folder: Path, as_json: bool) -> None:
 @click.pass_obj
 def sandbox_reset(folder: Path) -> None:
     """Empty the sandbox: new accounts on the same port."""
-    from mammo_mlops.demo import make_accounts
+    from mammo_mlops.sandbox.accounts import make_accounts
     from mammo_mlops.sandbox import server
 
     server.reset(folder)
