@@ -161,7 +161,7 @@ def test_labels_that_arrive_later_say_whether_the_predictions_were_right(first):
         assert model_quality.upload_labels(first.environment, first.session, execution.id, content, "labels.csv") == ROWS
         return model_quality.read_nights(first.environment, first.session, list_executions(first.session, first.environment.inference_pipeline.name))[0]
 
-    with pytest.raises(InvalidData, match="found labels of 1 rows that were not predicted"):
+    with pytest.raises(InvalidData, match="found labels of 1 rows that the batch does not have"):
         model_quality.upload_labels(first.environment, first.session, execution.id, known + f"{ROWS},1\n".encode(), "labels.csv")
     assert execution.id not in model_quality.labelled(first.environment, first.session)
     assert night(wrong).verdict == "below"
