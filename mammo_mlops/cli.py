@@ -22,7 +22,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .environment import InvalidInput, account_session, find_environments, load_environment, load_environments
-from .executions import ExecutionFailed, check_succeeded, failure_logs, follow
+from .executions import ExecutionFailed, check_succeeded, describe, failure_logs, follow
 from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
 from .terraform import ACCOUNT_ROOTS, TerraformError, apply, apply_unseen, destroy, plan, saved_plan
@@ -125,12 +125,14 @@ def try_batch(environment: str, batch: str) -> None:
 @click.option("--execution", required=True, help="Id of the inference execution.")
 @click.option("--file", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with the header row,severity.")
 def label(environment: str, execution: str, path: Path) -> None:
-    """Keep the labels of an execution's rows, once they are known; notebook 50 then says whether its predictions were right."""
-    from mammo_mlops.model_quality import upload_labels
+    """Keep the labels of an execution's rows, once they are known, and say whether its predictions were right; notebook 50 shows all nights."""
+    from mammo_mlops.model_quality import read_night, upload_labels
 
     env = load_environment(environment)
-    kept = upload_labels(env, env.session(), execution, path.read_bytes(), path.name)
-    click.echo(f"{kept} labels kept. What they say: mammo-mlops run --environment {environment} --only 50 -p start=no")
+    session = env.session()
+    kept = upload_labels(env, session, execution, path.read_bytes(), path.name)
+    arn = f"arn:aws:sagemaker:{env.aws_region}:{env.account_id}:pipeline/{env.inference_pipeline.name.lower()}/execution/{execution}"
+    click.echo(f"{kept} labels kept. {read_night(env, session, describe(session, arn)).text}")
 
 # %% ../nbs/95_cli.ipynb #e21bcc82
 def _decide(decision: str, version: int, reason: str) -> None:

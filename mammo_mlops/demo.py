@@ -294,7 +294,7 @@ def label_first_night(
     uri = s3_uri(prod.default_bucket, labels_key(prod))
     upload_labels(prod, session, first.id, read_object(session, uri), uri)
     (found,) = read_nights(prod, session, [first])
-    return f"{found.verdict}: AUC {found.found.auc_text} on {found.found.labels} labels; registered {found.registered['value']:.3f}"
+    return found.text
 
 
 def live_in_prod(

@@ -148,7 +148,7 @@ def is_below(
     errors = [(logit(high) - logit(low)) / (2 * Z) for low, high in ((found.auc_low, found.auc_high), (registered["interval_low"], registered["interval_high"]))]
     return logit(registered["value"]) - logit(found.auc) > ONE_SIDED * math.hypot(*errors)
 
-# %% ../nbs/49_model_quality.ipynb #000e0f90
+# %% ../nbs/49_model_quality.ipynb #4523679c
 @dataclass(frozen=True)
 class Night:
     """An execution whose labels have arrived."""
@@ -164,6 +164,12 @@ class Night:
         if self.found is None:
             return "too few labels"
         return "below" if is_below(self.found, self.registered) else "within"
+
+    @property
+    def text(self) -> str:
+        """The verdict and what it rests on, in a line."""
+        auc = f": AUC {self.found.auc_text} on {self.found.labels} labels; registered {self.registered['value']:.3f} with version {self.version}" if self.found else ""
+        return f"{self.verdict}{auc}"
 
 
 def labelled(
