@@ -5,10 +5,12 @@
 # %% auto #0
 __all__ = ['MAKE', 'APPLY', 'AGAIN', 'DESTROY', 'DemoFailed', 'run_as', 'refused_approval', 'newest_version', 'approve_newest',
            'train_in_dev', 'beside', 'answer_of', 'git', 'merge_to_main', 'checked_out', 'kept_report', 'confirm',
-           'promote_to_prod', 'read_batches', 'night', 'told', 'label_first_night', 'live_in_prod', 'making_account',
+           'find_stand_in', 'stage_line', 'confirming', 'archived_runs', 'run_jenkinsfile', 'promote_to_prod',
+           'call_stages', 'read_batches', 'night', 'told', 'label_first_night', 'live_in_prod', 'making_account',
            'tell', 'look_back', 'clean_up', 'demo']
 
 # %% ../nbs/90_demo.ipynb #790ee392
+import importlib.util
 import json
 import os
 import shutil
@@ -16,10 +18,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Event
+from types import ModuleType
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -31,7 +36,7 @@ from .executions import list_executions
 from .model_quality import read_nights, upload_labels
 from .predictions import read_object
 from .registry import DECISIONS, decide, list_versions, newest_waiting
-from .report import point_latest, report_folder
+from .report import Part, point_latest, report_folder, title_of
 from .run import Run, Seen, look, project, run_notebooks, verdict
 from .sandbox import accounts, server
 from .step_code import git_commit
@@ -219,13 +224,97 @@ def confirm(
     """Open the links of the mails that ask for it, as the people they went to would; who confirmed."""
     return "confirmed: " + ", ".join(sorted({mail["to"] for mail in server.confirm_subscriptions(folder)}))
 
+# %% ../nbs/90_demo.ipynb #0378be3b
+def find_stand_in() -> ModuleType | None:
+    """What runs the Jenkinsfile in Groovy in the project's tests; None where Groovy is not installed."""
+    path = project() / "tests" / "jenkins" / "stand_in.py"
+    if not path.is_file():
+        return None
+    spec = importlib.util.spec_from_file_location("stand_in", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module if module.groovy_command() else None
+
+
+def stage_line(
+    event: dict,  # Of the stand-in's trace
+    show: Callable[[str], None],  # Takes one line
+) -> None:
+    """Say what a command of the Jenkinsfile came to."""
+    if event["event"] == "sh":
+        show(f"  {event['stage'] or 'post':<8} {'succeeded' if event['status'] == 0 else 'failed'} {event['seconds']:7.1f} s  {event['script'].splitlines()[0][:70]}")
+
+
+@contextmanager
+def confirming(
+    folder: Path,  # The sandbox's
+) -> Iterator[None]:
+    """Inside, whoever gets a mail that asks for it confirms."""
+    over = Event()
+
+    def people() -> None:
+        while not over.wait(1):
+            server.confirm_subscriptions(folder)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(people)
+        try:
+            yield
+        finally:
+            over.set()
+
+# %% ../nbs/90_demo.ipynb #e67af77e
+def archived_runs(
+    archive: Path,  # Of the build
+) -> Iterator[Run]:
+    """The runs of notebooks that a build archived, as papermill recorded them."""
+    import nbformat  # takes a second
+
+    for folder in sorted((archive / "reports" / "prod").glob("*/")):
+        executed = [(path, nbformat.read(path, as_version=4)) for path in sorted(folder.glob("*.ipynb"))]
+        parts = tuple(Part(path.stem, title_of(notebook), "succeeded", notebook.metadata.papermill.duration) for path, notebook in executed)
+        yield Run("prod", folder, "", git_commit(), parts, sum(part.seconds for part in parts))
+
+
+def run_jenkinsfile(
+    story: Story,
+    folder: Path,  # The sandbox's
+    environ: dict[str, str],  # Of its clients
+    jenkins: ModuleType,  # As `find_stand_in` answers
+) -> dict[str, int]:
+    """A build of `main`; what Terraform added, changed and destroyed."""
+    with story.stage("Jenkins runs the Jenkinsfile, in Groovy: verify, plan, a person's yes, execute, apply, check") as results, confirming(folder):
+        workspace = jenkins.make_workspace(folder / "agent")
+        known = {**server.without_aws(dict(os.environ)), **environ, **jenkins.NARROWED, "AWS_PROFILE": "jenkins", "PYTHONPATH": str(workspace)}
+        build = jenkins.run_jenkinsfile(
+            workspace, "main", known, folder / "repository", folder / "build", lambda event: {"by": "release manager", "groups": ["mammo-approvers"]},
+            variables={"TEAM_EMAIL": load_environments().prod.email}, tell=lambda event: stage_line(event, story.show),
+        )
+        if build["result"] != "SUCCESS":
+            raise DemoFailed(f"Jenkinsfile: {build['result']}\n{build['console'][-2000:]}")
+        for run in archived_runs(folder / "build" / "archive"):
+            kept_report(story, run)
+        prod = load_environments().prod
+        deployment = promotion.list_deployments(prod, prod.session())[0]
+        results.append(f"deployment {deployment.number}, approved by {deployment.approved_by}: {'; '.join(deployment.changes)}")
+    return deployment.terraform
+
 # %% ../nbs/90_demo.ipynb #33d4760b
 def promote_to_prod(
     story: Story,
     folder: Path,  # The sandbox's
 ) -> dict[str, int]:
-    """The Jenkinsfile's stages for `main`; what Terraform added, changed and destroyed."""
-    quiet = lambda line: None
+    """The Jenkinsfile's stages for `main`, called one after the other in the checkout; what Terraform added, changed and destroyed."""
+    with checked_out(folder / "repository"):
+        return call_stages(story, folder, lambda line: None)
+
+
+def call_stages(
+    story: Story,
+    folder: Path,  # The sandbox's
+    quiet: Callable[[str], None],  # Takes one line
+) -> dict[str, int]:
+    """The stages, in the Jenkinsfile's order."""
     with story.stage("Jenkins: verify, and plan prod") as results:
         promotion.verify("prod", "", quiet)
         results.append("; ".join(promotion.plan("prod", quiet).changes))
@@ -339,6 +428,7 @@ def tell(
     environ = server.environ(folder)
     story.clock = lambda: datetime.fromisoformat(server.status(folder)["now"])
     server.advance(folder, to="08:00")  # morning, so that no schedule fires before its night
+    jenkins = find_stand_in()
     making = {name: making_account(folder, environ, name) for name in accounts.ADMINISTRATORS}
     running = dict(making)
     try:
@@ -351,9 +441,9 @@ def tell(
             made["prod"] = answer_of(making["prod"], "accounts apply prod")["added"]
             results.append(f"{made['prod']} resources")
         with story.stage("Dev is merged to main") as results:
-            results.append(f"commit {merge_to_main(folder / 'repository')}")
-        with checked_out(folder / "repository"), acting_as("jenkins", environ):
-            prod = promote_to_prod(story, folder)
+            results.append(f"commit {merge_to_main(folder / 'repository')}; {'Groovy runs its Jenkinsfile' if jenkins else 'no Groovy is installed: the stages of its Jenkinsfile are called one by one'}")
+        with acting_as("jenkins", environ):
+            prod = run_jenkinsfile(story, folder, environ, jenkins) if jenkins else promote_to_prod(story, folder)
         registry = answer_of(running["registry"], "Terraform of registry")
         running |= {name: beside(environ, "jenkins", AGAIN, name) for name in ("registry", "prod")}
         confirm(folder)

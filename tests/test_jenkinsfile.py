@@ -7,7 +7,6 @@ instead of installing them again; and one folder, emptied each time an executor 
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +20,9 @@ from mammo_mlops.registry import decide, list_versions, newest_waiting
 from mammo_mlops.sandbox import server
 
 sys.path.insert(0, str(Path(__file__).parent / "jenkins"))
-from stand_in import KEPT, ROOT, git, groovy_command, of, run_jenkinsfile, stages
+from stand_in import NARROWED, ROOT, git, groovy_command, make_workspace, of, run_jenkinsfile, stages
 
 pytestmark = pytest.mark.skipif(groovy_command() is None, reason="no Groovy here: make test installs one")
-
-NARROWED = {"NOTEBOOKS": "nbs/19_sixty_days.ipynb", "TESTS": "tests/test_project.py::test_the_readme_is_the_index_notebook", "WORKERS": "0"}
 
 
 class Project:
@@ -41,17 +38,6 @@ class Project:
                 copied.chmod((ROOT / name).stat().st_mode)
         for arguments in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "all"], ["branch", "dev"], ["branch", "feature"]):
             git(self.repository, *arguments)
-
-    def workspace(self, name: str) -> Path:
-        """An agent's workspace whose packages are installed."""
-        workspace = self.folder / name
-        for kept in KEPT:
-            (workspace / kept).mkdir(parents=True)
-            for path in (ROOT / kept).glob("[!.]*"):  # .ready is the workspace's own
-                (workspace / kept / path.name).symlink_to(path)
-            (workspace / kept / ".ready").touch()
-            os.utime(workspace / kept / ".ready", (4e9, 4e9))  # Later than any lock that is checked out
-        return workspace
 
     def commit(self, branch: str, start: str, changes: dict[str, object], environment: str = "dev") -> str:
         """A commit on the branch, made anew from `start`, that changes keys of an environment file."""
@@ -87,7 +73,7 @@ def no(event: dict) -> dict:
 
 def dev_builds(project: Project) -> dict[str, dict]:
     """Dev is deployed, a pull request to it is planned, and a threshold that no model reaches is merged."""
-    workspace = project.workspace("dev-agent")
+    workspace = make_workspace(project.folder / "dev-agent")
     builds = {"dev": project.build(workspace, "dev", 1)}
     change = {"inference_pipeline.cron_schedule": "cron(0 22 * * ? *)", "train_pipeline.auc_score_threshold": 0.85}
     builds["pull request"] = project.build(workspace, "PR-7", 1, change_target="dev", commit=project.commit("PR-7", "dev", change))
@@ -98,7 +84,7 @@ def dev_builds(project: Project) -> dict[str, dict]:
 
 def main_builds(project: Project) -> dict[str, dict]:
     """Prod is refused by a person, then made stale by somebody's change while it waits, then deployed."""
-    workspace, prod = project.workspace("main-agent"), project.sandbox.environments.prod
+    workspace, prod = make_workspace(project.folder / "main-agent"), project.sandbox.environments.prod
     by_hand = {"Version": "2020-12-01", "Parameters": [], "Steps": [{"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "by hand"}}]}
 
     def yes_but_changed(event: dict) -> dict:

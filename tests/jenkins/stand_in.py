@@ -14,6 +14,8 @@ ROOT = HERE.parent.parent
 VENV = ROOT / ".venv-groovy"
 LINT = VENV / "node_modules" / "npm-groovy-lint"
 KEPT = (".venv", ".venv-checks", ".venv-groovy")
+# What `make test` is narrowed to, so that a build takes minutes and not an hour
+NARROWED = {"NOTEBOOKS": "nbs/19_sixty_days.ipynb", "TESTS": "tests/test_project.py::test_the_readme_is_the_index_notebook", "WORKERS": "0"}
 
 
 class StandInError(RuntimeError):
@@ -32,6 +34,19 @@ def groovy_command() -> list[str] | None:
         quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
         return [str(java()), *quick, "-cp", f"{jars}/*", "groovy.ui.GroovyMain"]
     return [shutil.which("groovy")] if shutil.which("groovy") else None
+
+
+def make_workspace(
+    workspace: Path,  # To make
+) -> Path:
+    """An agent's workspace whose packages are installed: those of this project, which `make install` finds there."""
+    for kept in KEPT:
+        (workspace / kept).mkdir(parents=True)
+        for path in (ROOT / kept).glob("[!.]*"):  # .ready is the workspace's own
+            (workspace / kept / path.name).symlink_to(path)
+        (workspace / kept / ".ready").touch()
+        os.utime(workspace / kept / ".ready", (4e9, 4e9))  # Later than any lock that is checked out
+    return workspace
 
 
 def branch_variables(
@@ -62,6 +77,7 @@ def run_jenkinsfile(
     number: int = 1,
     labels: tuple[str, ...] = ("mammo-mlops",),  # What the agents offer
     variables: dict[str, str] | None = None,  # Set by the controller for every build
+    tell: Callable[[dict], None] = lambda event: None,  # Called with each event as it comes
 ) -> dict:
     """One build: its result and its trace. Error: StandInError for what the stand-in does not do."""
     commit = commit or git(repository, "rev-parse", branch)
@@ -75,17 +91,18 @@ def run_jenkinsfile(
         "parameters": parameters or {},
     }
     (output / "build.json").write_text(json.dumps(build))
-    events = _events([*groovy_command(), str(HERE / "run.groovy"), str(output / "build.json")], answer or (lambda event: {"timeout": True}))
+    events = _events([*groovy_command(), str(HERE / "run.groovy"), str(output / "build.json")], answer or (lambda event: {"timeout": True}), tell)
     (output / "trace.json").write_text(json.dumps(events, indent=1))
     return {"result": events[-1]["result"], "commit": commit, "events": events, "console": (output / "console.log").read_text(), "output": output}
 
 
-def _events(command: list[str], answer: Callable[[dict], dict]) -> list[dict]:
+def _events(command: list[str], answer: Callable[[dict], dict], tell: Callable[[dict], None]) -> list[dict]:
     """The trace of one build, each event with the seconds since the build began; each input is answered as it comes."""
     events, began = [], time.monotonic()
     with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=dict(os.environ, LC_ALL="C.UTF-8")) as process:
         for line in process.stdout:
             events.append({**json.loads(line), "at": round(time.monotonic() - began, 1)})
+            tell(events[-1])
             if events[-1]["event"] in ("input", "refused"):
                 process.stdin.write(json.dumps(answer(events[-1])) + "\n")
                 process.stdin.flush()
