@@ -21,6 +21,7 @@ LONGEST = ("test_demo", "test_training_side", "test_jenkinsfile", "test_promotio
 ONE_AFTER_THE_OTHER = {"test_training_side": "test_demo"}  # Both write the project's reports/latest
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests go to one worker; the files that take longest begin."""
     for item in items:
