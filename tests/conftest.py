@@ -17,15 +17,11 @@ from mammo_mlops.environment import Environments, load_environments
 from mammo_mlops.sandbox import accounts, server
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
-LONGEST = ("test_demo", "test_training_side", "test_jenkinsfile", "test_promotion", "test_production_side", "test_terraform", "test_accounts", "test_inference_pipeline")
-ONE_AFTER_THE_OTHER = {"test_training_side": "test_demo"}  # Both write the project's reports/latest
+LONGEST = ("test_jenkinsfile", "test_demo", "test_promotion", "test_training_side", "test_production_side", "test_accounts", "test_terraform", "test_inference_pipeline")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests go to one worker; the files that take longest begin."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(ONE_AFTER_THE_OTHER.get(item.path.stem, item.path.stem)))
+    """The files that take longest begin; pytest-xdist gives each file to one worker."""
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 

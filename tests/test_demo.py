@@ -1,6 +1,7 @@
 """What `make demo` leaves behind."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ def test_the_demo_tells_the_whole_story_and_leaves_no_process():
     command = [Path(sys.executable).parent / "mammo-mlops", "demo"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((ROOT / "reports" / "latest" / "summary.json").read_text())
+    report = Path(re.search(r"(?m)^Report: (.+)/index.html$", done.stdout)[1])
+    found = json.loads((report / "summary.json").read_text())
     assert found["ok"] and set(found["accounts"]) == {"dev", "prod", "registry"}
     assert "not authorized to perform: sagemaker:UpdateModelPackage" in done.stdout
     assert [(v["version"], v["approval_status"], v["trained_in"]) for v in found["model_versions"]] == [(2, "Approved", "prod"), (1, "Approved", "dev")]
