@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['MAKE', 'APPLY', 'AGAIN', 'DESTROY', 'DemoFailed', 'run_as', 'refused_approval', 'newest_version', 'approve_newest',
-           'train_in_dev', 'beside', 'answer_of', 'git', 'merge_to_main', 'checked_out', 'kept_report', 'confirm',
-           'find_stand_in', 'stage_line', 'confirming', 'archived_runs', 'run_jenkinsfile', 'promote_to_prod',
-           'call_stages', 'read_batches', 'night', 'told', 'label_first_night', 'live_in_prod', 'making_account',
-           'tell', 'look_back', 'clean_up', 'demo']
+           'train_in_dev', 'beside', 'answer_of', 'usable', 'git', 'merge_to_main', 'checked_out', 'kept_report',
+           'confirm', 'find_stand_in', 'stage_line', 'confirming', 'archived_runs', 'run_jenkinsfile',
+           'promote_to_prod', 'call_stages', 'read_batches', 'night', 'told', 'label_first_night', 'live_in_prod',
+           'making_account', 'tell', 'look_back', 'clean_up', 'demo']
 
 # %% ../nbs/90_demo.ipynb #790ee392
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,7 +120,7 @@ import json, os, sys
 from pathlib import Path
 from mammo_mlops import terraform
 os.nice(int(sys.argv[3]))
-done = terraform.apply_unseen(sys.argv[1], lambda line: None, Path(sys.argv[2]), account=True)
+done = terraform.apply_unseen(sys.argv[1], lambda line: print(line, flush=True), Path(sys.argv[2]), account=True)
 print(json.dumps({"added": done.added}))
 """
 APPLY = """
@@ -151,7 +152,7 @@ def beside(
 ) -> subprocess.Popen:
     """A process that goes on while the story does."""
     known = {**server.without_aws(dict(os.environ)), **environ, "AWS_PROFILE": profile}
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=known, cwd=project(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=known, cwd=project(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def answer_of(
@@ -159,10 +160,25 @@ def answer_of(
     what: str,  # It does, for the error
 ) -> dict[str, object]:
     """What it printed. Error: DemoFailed."""
-    output, errors = process.communicate()
-    if process.returncode:
-        raise DemoFailed(f"{what}: {errors.strip().splitlines()[-1] if errors.strip() else f'ended with {process.returncode}'}")
-    return json.loads(output)
+    lines = process.stdout.read().strip().splitlines()
+    if process.wait():
+        raise DemoFailed(f"{what}: {lines[-1] if lines else f'ended with {process.returncode}'}")
+    return json.loads(lines[-1])
+
+
+def usable(
+    process: subprocess.Popen,  # That makes an account
+) -> int:
+    """Wait until all but the queue of dead letters is made, for which Terraform's provider waits 25 s; how many resources there will be."""
+    planned, made, queue, line = 0, 0, False, "ended at once"
+    for line in process.stdout:
+        if found := re.search(r"Plan: (\d+) to add", line):
+            planned = int(found[1])
+        elif re.match(r"  \S+ +\w+$", line):
+            made, queue = made + 1, queue or "aws_sqs_queue" in line
+        if planned and made >= planned - (not queue):
+            return planned
+    raise DemoFailed(f"accounts apply: {line.strip()}")
 
 # %% ../nbs/90_demo.ipynb #3e994311
 def git(
@@ -432,14 +448,13 @@ def tell(
     making = {name: making_account(folder, environ, name) for name in accounts.ADMINISTRATORS}
     running = dict(making)
     try:
-        with story.stage("Terraform makes three accounts, and begins prod") as results:
-            made = {name: answer_of(making[name], f"accounts apply {name}")["added"] for name in ("jenkins", "registry", "dev")}
+        with story.stage("Terraform makes four empty accounts") as results:
+            results.append(", ".join(f"{name} {usable(making[name])}" for name in ("registry", "dev")) + " resources; what nobody waits for goes on beside the next stages")
+        train_in_dev(story, environ)
+        with story.stage("Terraform has made the accounts") as results:
+            made = {name: answer_of(process, f"accounts apply {name}")["added"] for name, process in making.items()}
             results.append(", ".join(f"{name} {added}" for name, added in made.items()) + " resources")
         running["registry"] = beside(environ, "jenkins", APPLY, "registry")
-        train_in_dev(story, environ)
-        with story.stage("Prod's account is there too") as results:
-            made["prod"] = answer_of(making["prod"], "accounts apply prod")["added"]
-            results.append(f"{made['prod']} resources")
         with story.stage("Dev is merged to main") as results:
             results.append(f"commit {merge_to_main(folder / 'repository')}; {'Groovy runs its Jenkinsfile' if jenkins else 'no Groovy is installed: the stages of its Jenkinsfile are called one by one'}")
         with acting_as("jenkins", environ):

@@ -1,8 +1,9 @@
 # What the module `alerts`, and the rules beside it, find in an account: the queue of dead letters, and the rights to apply them.
 
 locals {
-  place = "${var.aws_region}:${var.account_id}"
-  roles = ["arn:aws:iam::${var.account_id}:role/${var.name}-events-*", var.lambda_role]
+  place            = "${var.aws_region}:${var.account_id}"
+  dead_letters_arn = "arn:aws:sqs:${local.place}:${var.name}-dead-letters" # Known before: nothing waits for the queue
+  roles            = ["arn:aws:iam::${var.account_id}:role/${var.name}-events-*", var.lambda_role]
 }
 
 # Names and ARNs, so the queue's own encryption will do, and nothing needs a right to a key. It belongs to the account, as
@@ -18,7 +19,7 @@ data "aws_iam_policy_document" "dead_letters" {
   statement {
     sid       = "OwnRules"
     actions   = ["sqs:SendMessage"]
-    resources = ["arn:aws:sqs:${local.place}:${var.name}-dead-letters"]
+    resources = [local.dead_letters_arn]
 
     principals {
       type        = "Service"
@@ -72,7 +73,7 @@ data "aws_iam_policy_document" "deployer" {
   statement {
     sid       = "DeadLetters"
     actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
-    resources = [aws_sqs_queue.dead_letters.arn]
+    resources = [local.dead_letters_arn]
   }
 
   statement {
