@@ -6,16 +6,18 @@
 __all__ = ['PASSED', 'NOT_DONE', 'RENAMED', 'S3_ACTIONS', 'Hook', 'NEEDED', 'SNS_XML', 'refused', 'Route', 'routes',
            'rest_operation', 'Call', 'protocol_of', 'operation_of', 'scope_of', 'render_error', 'render_json',
            'render_query', 'Parser', 'Task', 'Channel', 'restore_spelling', 's3_action', 's3_context', 's3_targets',
-           'Front', 'check_lambda', 'link_of']
+           'Replies', 'invocation_of', 'Front', 'check_lambda', 'link_of']
 
 # %% ../../nbs/sandbox/70_front.ipynb #1ca134f8
 import io
 import json
 import logging
 import re
+import threading
 import time
 import uuid
 import xml.etree.ElementTree as ET
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -362,6 +364,41 @@ def s3_targets(
         targets.append(("s3:GetObject", from_bucket, from_key.partition("?versionId=")[0]))
     return targets
 
+# %% ../../nbs/sandbox/70_front.ipynb #d66a8fa2
+class Replies:
+    """The last answers to calls that change something, by the invocation that the client named."""
+
+    def __init__(self, most: int = 500):
+        self.most, self.kept, self.lock = most, OrderedDict(), threading.Lock()
+
+    def lost(
+        self,
+        request: Request,
+    ) -> Response | None:
+        """The answer to an earlier attempt at the same call by the same key, when there was one."""
+        again = not re.search(r"attempt=1\b", request.headers.get("Amz-Sdk-Request", "attempt=1"))
+        return self.kept.get(invocation_of(request)) if again else None
+
+    def keep(
+        self,
+        request: Request,
+        answer: Response,
+    ) -> None:
+        """Keep what went well, in case its answer does not arrive."""
+        name = invocation_of(request)
+        if name[1] and request.method not in ("GET", "HEAD") and answer.status_code < 300:
+            with self.lock:
+                self.kept[name] = answer
+                while len(self.kept) > self.most:
+                    self.kept.popitem(last=False)
+
+
+def invocation_of(
+    request: Request,
+) -> tuple[str, str]:
+    """Who calls, and the id that an SDK gives to a call and to every attempt at it."""
+    return request.headers.get("Authorization", "").partition("/")[0], request.headers.get("Amz-Sdk-Invocation-Id", "")
+
 # %% ../../nbs/sandbox/70_front.ipynb #4d7bf655
 Hook = Callable[[Call, Callable[[], Response]], Response]  # Answers a call: the call, and what passes it on to moto
 
@@ -384,6 +421,7 @@ class Front:
         self.hooks, self.links, self.controls = hooks or {}, links or {}, controls or {}
         self.moto = DomainDispatcherApplication(self._moto_app)
         self.log = logging.getLogger("mammo_mlops.sandbox")
+        self.replies = Replies()
 
     def _moto_app(self, service: str) -> object:
         app = create_backend_app(service)
@@ -573,7 +611,12 @@ def __call__(self: Front, environ: dict, start_response: Callable) -> Iterable[b
     environ["wsgi.input"] = io.BytesIO(request.get_data(cache=True))
     if request.path.startswith("/_sandbox/"):
         return self._control(request)(environ, start_response)
-    answer = self.answer(request)
+    answer = self.replies.lost(request)
+    if answer:
+        self.log.warning("%s %s: the client tries again what was done; it is answered again", request.method, request.path)
+    else:
+        answer = self.answer(request)
+        self.replies.keep(request, answer)
     answer.headers["Date"] = format_datetime(self.store.now(), usegmt=True)
     return answer(environ, start_response)
 
