@@ -429,7 +429,7 @@ def making_account(
     name: str,  # jenkins, registry, dev or prod
 ) -> subprocess.Popen:
     """An account's administrator makes it; prod, which dev does not need, gives way to the others."""
-    return beside(environ, accounts.ADMINISTRATORS[name], MAKE, name, str(folder / "accounts" / "terraform" / name), "10" if name == "prod" else "0")
+    return beside(environ, accounts.ADMINISTRATORS[name], MAKE, name, str(folder / "accounts" / "terraform" / name), "5" if name == "prod" else "0")
 
 # %% ../nbs/90_demo.ipynb #bf1c58bf
 def tell(
