@@ -129,8 +129,10 @@ def test_a_plan_says_what_apply_then_does(applied):
 
 
 def test_progress_says_what_took_how_long(applied):
-    *_, lines = applied["dev"]
-    assert [re.match(r"terraform \w+ dev +\d+\.\d s", line) is not None for line in lines] == [True, True, True]
+    planned, _, _, lines = applied["dev"]
+    commands = [found[1] for line in lines if (found := re.match(r"terraform (\w+) dev +\d+\.\d s", line))]
+    assert commands == ["init", "plan", "apply"]
+    assert len([line for line in lines if re.match(r"  \S+ +\d+m?\d*s$", line)]) == planned.added == len(lines) - len(commands)
 
 
 def test_the_account_holds_what_the_files_say(applied, sandbox):
