@@ -14,7 +14,7 @@ from moto.events.models import EventPattern
 
 from mammo_mlops import terraform
 from mammo_mlops.sandbox import server
-from mammo_mlops.terraform import TerraformError, apply, changes, destroy, outputs, plan, saved_plan, terraform_command, versions
+from mammo_mlops.terraform import COLLECTOR, TerraformError, apply, changes, destroy, outputs, plan, saved_plan, terraform_command, versions
 
 PROJECT = Path(__file__).parent.parent
 ROOTS = ("production", "approval", "registry", "workload", "jenkins")
@@ -27,7 +27,7 @@ def quiet(line: str) -> None:
 def run(folder: Path, *arguments: str) -> str:
     """What terraform says, without an account."""
     config = str(terraform.configure(PROJECT / ".terraform-cache" / "config", PROJECT / ".terraform-cache"))
-    environ = {**server.without_aws(dict(os.environ)), "TF_CLI_CONFIG_FILE": config, "CHECKPOINT_DISABLE": "1"}
+    environ = {**COLLECTOR, **server.without_aws(dict(os.environ)), "TF_CLI_CONFIG_FILE": config, "CHECKPOINT_DISABLE": "1"}
     done = subprocess.run([*terraform_command(), *arguments], cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
