@@ -11,11 +11,6 @@ mock_provider "aws" {
       target_key_arn = "arn:aws:kms:us-east-1:777788889999:key/00000000-0000-0000-0000-000000000000"
     }
   }
-  mock_resource "aws_kms_key" {
-    defaults = {
-      arn = "arn:aws:kms:us-east-1:777788889999:key/11111111-1111-1111-1111-111111111111"
-    }
-  }
   mock_resource "aws_sns_topic" {
     defaults = {
       arn = "arn:aws:sns:us-east-1:777788889999:mammo-pipelines-alert"

@@ -1,10 +1,11 @@
 locals {
   function_name = "${var.name}-notify"
   log_group     = "/aws/lambda/${local.function_name}"
+  key_arn       = data.aws_kms_alias.alerts.target_key_arn
   events        = "arn:aws:events:${var.aws_region}:${var.account_id}:rule"
   rule_names    = { for name in keys(var.notices) : name => "${var.name}-${name}" }
 
-  # Known before anything exists: key, function and rules do not wait for each other, and the plan shows the texts.
+  # Known before anything exists: function and rules do not wait for each other, and the plan shows the texts.
   topic_arn        = "arn:aws:sns:${var.aws_region}:${var.account_id}:${var.topic_name}"
   dead_letters_arn = "arn:aws:sqs:${var.aws_region}:${var.account_id}:${var.name}-dead-letters" # The account's own
   rule_arns = {
@@ -38,29 +39,13 @@ locals {
 }
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Key
-# ----------------------------------------------------------------------------------------------------------------------
-
-resource "aws_kms_key" "alerts" {
-  description             = "${var.name}: alerts and their log"
-  enable_key_rotation     = true
-  deletion_window_in_days = 7
-  policy                  = data.aws_iam_policy_document.key.json
-}
-
-resource "aws_kms_alias" "alerts" {
-  name          = "alias/${var.name}-alerts"
-  target_key_id = aws_kms_key.alerts.key_id
-}
-
-# ----------------------------------------------------------------------------------------------------------------------
 # Topic
 # ----------------------------------------------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "alerts" {
   name              = var.topic_name
   display_name      = var.name
-  kms_master_key_id = aws_kms_key.alerts.arn
+  kms_master_key_id = local.key_arn
 }
 
 resource "aws_sns_topic_policy" "alerts" {
@@ -81,7 +66,7 @@ resource "aws_sns_topic_subscription" "email" {
 resource "aws_cloudwatch_log_group" "notify" {
   name              = local.log_group
   retention_in_days = 365
-  kms_key_id        = aws_kms_key.alerts.arn
+  kms_key_id        = local.key_arn
 }
 
 resource "aws_lambda_function" "notify" {

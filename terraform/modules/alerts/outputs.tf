@@ -5,7 +5,7 @@ output "topic_arn" {
 
 output "key_arn" {
   description = "The key of the topic and the log."
-  value       = aws_kms_key.alerts.arn
+  value       = local.key_arn
 }
 
 output "dead_letters_arn" {

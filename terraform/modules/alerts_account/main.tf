@@ -1,8 +1,9 @@
-# What the module `alerts`, and the rules beside it, find in an account: the queue of dead letters, and the rights to apply them.
+# What the module `alerts`, and the rules beside it, find in an account: the queue of dead letters, the key, and the rights to apply them.
 
 locals {
   place            = "${var.aws_region}:${var.account_id}"
   dead_letters_arn = "arn:aws:sqs:${local.place}:${var.name}-dead-letters" # Known before: nothing waits for the queue
+  rules            = ["arn:aws:events:${local.place}:rule/${var.name}-*", "arn:aws:events:${local.place}:rule/*/${var.name}-*"]
   roles            = ["arn:aws:iam::${var.account_id}:role/${var.name}-events-*", var.lambda_role]
 }
 
@@ -28,14 +29,63 @@ data "aws_iam_policy_document" "dead_letters" {
     condition {
       test     = "ArnLike"
       variable = "aws:SourceArn"
-      values   = ["arn:aws:events:${local.place}:rule/${var.name}-*", "arn:aws:events:${local.place}:rule/*/${var.name}-*"]
+      values   = local.rules
+    }
+  }
+}
+
+# The key of topic and log. It belongs to the account too: whoever deploys needs no right to make keys or to change one.
+module "key" {
+  source = "../key"
+
+  account_id  = var.account_id
+  alias       = "alias/${var.name}-alerts"
+  description = "${var.name}: alerts and their log"
+  policies    = [data.aws_iam_policy_document.key.json]
+}
+
+data "aws_iam_policy_document" "key" {
+  statement {
+    sid       = "RulesPublish"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [var.account_id]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = local.rules
+    }
+  }
+
+  statement {
+    sid       = "Log"
+    actions   = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["logs.${var.aws_region}.amazonaws.com"]
+    }
+    condition {
+      test     = "ArnEquals"
+      variable = "kms:EncryptionContext:aws:logs:arn"
+      values   = ["arn:aws:logs:${local.place}:log-group:/aws/lambda/${var.name}-notify"]
     }
   }
 }
 
 data "aws_iam_policy_document" "deployer" {
-  #checkov:skip=CKV_AWS_356: "*" is for the three actions that know no resource: listing aliases and log groups, and creating a key.
-  #checkov:skip=CKV_AWS_109: Policies of keys and roles are what is deployed; the resources are named by the project's prefix.
+  #checkov:skip=CKV_AWS_356: "*" is for the two actions that know no resource: listing aliases and log groups.
+  #checkov:skip=CKV_AWS_109: Policies of roles are what is deployed; the resources are named by the project's prefix.
   #checkov:skip=CKV_AWS_111: As above; without writing these nothing could be deployed at all.
   #checkov:skip=CKV_AWS_110: Roles are passed only to EventBridge and to Lambda, and only those of the project.
 
@@ -90,14 +140,14 @@ data "aws_iam_policy_document" "deployer" {
 
   statement {
     sid       = "Listings"
-    actions   = ["kms:CreateKey", "kms:ListAliases", "logs:DescribeLogGroups"]
+    actions   = ["kms:ListAliases", "logs:DescribeLogGroups"]
     resources = ["*"]
   }
 
   statement {
     sid       = "Keys"
-    actions   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:EnableKeyRotation", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateAlias", "kms:UpdateKeyDescription"]
-    resources = ["arn:aws:kms:${local.place}:key/*", "arn:aws:kms:${local.place}:alias/*"]
+    actions   = ["kms:DescribeKey"]
+    resources = ["arn:aws:kms:${local.place}:key/*"]
   }
 
   statement {
