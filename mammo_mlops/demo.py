@@ -428,8 +428,8 @@ def making_account(
     environ: dict[str, str],  # Of its clients
     name: str,  # jenkins, registry, dev or prod
 ) -> subprocess.Popen:
-    """An account's administrator makes it; prod, which dev does not need, gives way to the others."""
-    return beside(environ, accounts.ADMINISTRATORS[name], MAKE, name, str(folder / "accounts" / "terraform" / name), "5" if name == "prod" else "0")
+    """An account's administrator makes it; prod and jenkins, which dev does not need, give way to the others."""
+    return beside(environ, accounts.ADMINISTRATORS[name], MAKE, name, str(folder / "accounts" / "terraform" / name), "0" if name in ("registry", "dev") else "15")
 
 # %% ../nbs/90_demo.ipynb #bf1c58bf
 def tell(
