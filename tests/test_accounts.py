@@ -286,6 +286,20 @@ def documents(sandbox: Sandbox, profile: str, role: str) -> list[dict]:
     return [iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in iam.list_role_policies(RoleName=role)["PolicyNames"]]
 
 
+@pytest.mark.parametrize("name", ["dev", "prod", "registry"])
+def test_jenkins_makes_no_key_and_changes_none(sandbox, name):
+    role, account = sandbox.environments.registry.jenkins_role, sandbox.account(name)
+    jenkins, policies = Principal(account, f"arn:aws:sts::{account}:assumed-role/{role}/test"), documents(sandbox, name, role)
+    kms = sandbox.client("kms", name)
+    keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+    own = [key["Arn"] for key in keys if key["KeyManager"] == "CUSTOMER"]
+    assert len(own) == 2
+    for key in own:
+        assert evaluate(policies, jenkins, "kms:DescribeKey", key) == "Allow"
+        for action in ("CreateAlias", "CreateGrant", "CreateKey", "DisableKey", "PutKeyPolicy", "ScheduleKeyDeletion"):
+            assert evaluate(policies, jenkins, f"kms:{action}", key) is None, action
+
+
 READERS = [  # Whose key, who reads, whether it may
     ("dev", "prod", "mammo-sagemaker-execution-role", True),
     ("dev", "prod", "cross-account-jenkins-role", True),
