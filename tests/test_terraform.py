@@ -259,7 +259,7 @@ def test_a_provider_that_is_nowhere_is_one_clear_error_with_three_ways(jenkins, 
         plan("dev", folder=tmp_path)
 
 
-def test_destroy_leaves_nothing_but_the_account_s_own_key(applied, sandbox):
+def test_destroy_leaves_nothing(applied, sandbox):
     name = sandbox.environments.dev.model_name
     with ThreadPoolExecutor(2) as pool:
         gone = list(pool.map(lambda environment: destroy(environment, quiet, applied[environment][2]), applied))
@@ -271,4 +271,4 @@ def test_destroy_leaves_nothing_but_the_account_s_own_key(applied, sandbox):
     iam = sandbox.client("iam", "dev")
     assert [role["RoleName"] for role in iam.list_roles()["Roles"] if "-events-" in role["RoleName"]] == []
     assert iam.list_role_policies(RoleName=sandbox.environments.dev.lambda_role.rpartition("/")[2])["PolicyNames"] == ["steps"]
-    assert sandbox.client("kms", "dev").describe_key(KeyId=f"alias/{name}-alerts")["KeyMetadata"]["KeyState"] == "Enabled"
+    assert sandbox.client("kms", "dev").describe_key(KeyId=f"alias/{name}-alerts")["KeyMetadata"]["KeyState"] == "Enabled"  # The account's own
