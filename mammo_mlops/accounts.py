@@ -255,9 +255,9 @@ def destroy_account(
             raise TerraformError(f"accounts destroy {environment}: found {running[0]} running; expected no execution; nothing was destroyed. Stop it, or wait.")
     gone = 0
     if environment in ROOTS:
-        deployed = root_of(environment)
+        deployed = root_of(environment, session=aws)
         if has_state(aws, deployed.state_bucket, deployed.state_key):
-            gone = destroy(environment, show, None if folder is None else folder / "deployed").destroyed
+            gone = destroy(environment, show, None if folder is None else folder / "deployed", session=aws).destroyed
     for line in sweep(aws, environments, environment):
         show(line)
 

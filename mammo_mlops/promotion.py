@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -205,8 +206,10 @@ def plan(
     with stage(name, "plan", show) as results:
         environment = load_environment(name)
         session, folder = environment.session(), promotion_folder(name)
-        planned = terraform.plan(name, lambda line: None)
-        definitions = build_definitions(environment)
+        with ThreadPoolExecutor(1) as pool:  # importing the SDK takes as long as Terraform's plan
+            building = pool.submit(build_definitions, environment)
+            planned = terraform.plan(name, lambda line: None)
+        definitions = building.result()
         parts = {**source_parts(environment, definitions), **account_parts(environment, session), "Terraform plan": planned.hash}
         counts = {key: getattr(planned, key) for key in ("added", "changed", "destroyed")}
         created = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

@@ -217,7 +217,7 @@ def root_of(
     environment: str,  # dev, prod, registry or, for the account itself, jenkins
     folder: Path | None = None,  # For the working copy; below build/terraform/ in the project when not given
     account: bool = False,  # The account itself, rather than what runs in it
-    session: boto3.Session | None = None,  # Of the account's administrator; the caller's own when not given
+    session: boto3.Session | None = None,  # Of the account; the caller's own, or with the role that Jenkins assumes there, when not given
     stored: dict[str, bytes] | None = None,  # Files of an earlier deployment, in place of the project's
 ) -> Root:
     """The environment's Terraform. Error: TerraformError for another environment."""
@@ -233,7 +233,7 @@ def root_of(
         session = own_session(facts["account_id"], session or boto3.Session(region_name=facts["aws_region"]), f"accounts {environment}")
     else:
         held = environments.registry if environment == "registry" else getattr(environments, environment).workload
-        session = account_session(held, environments.registry)
+        session = session or account_session(held, environments.registry)
     copy = folder or sources.parent / "build" / "terraform" / (f"{environment}-account" if account else environment)
     return Root(environment, names[environment], **facts, session=session, sources=sources, given=given_files(environments, environment, account), folder=copy.resolve(), stored=stored)
 
