@@ -126,7 +126,7 @@ def parts_table(
     rows = []
     for part in PARTS:
         seconds = sum((outcomes[node_id(name)].seconds for name in part.shown_by if node_id(name) in outcomes), 0.0)
-        rows.append((str(part.number), part.text, " ; ".join(node_id(name) for name in part.shown_by), result_of(part, outcomes), seconds))
+        rows.append((str(part.number), part.text, "\n".join(node_id(name) for name in part.shown_by), result_of(part, outcomes), seconds))
     return Table("Every part of the article", ("", "part", "shown by", "result", "seconds"), rows)
 
 # %% ../nbs/88_article.ipynb #dfe01522
@@ -181,7 +181,7 @@ SECTIONS = (*MADE_BY_TERRAFORM, JENKINS, *MODELS)
 # %% ../nbs/88_article.ipynb #ee1ed93e
 def steps_table() -> Table:
     """One row per section, the sum last."""
-    rows = [(s.title, str(s.count), str(len(s.commands)), str(len(s.by_hand)), "; ".join((*s.commands, *(f"by hand: {text}" for text in s.by_hand)))) for s in SECTIONS]
+    rows = [(s.title, str(s.count), str(len(s.commands)), str(len(s.by_hand)), "\n".join((*s.commands, *(f"by hand: {text}" for text in s.by_hand)))) for s in SECTIONS]
     total = (sum(s.count for s in SECTIONS), sum(len(s.commands) for s in SECTIONS), sum(len(s.by_hand) for s in SECTIONS))
     return Table("Steps of the article, and commands here", ("section", "steps by hand in the article", "commands here", "steps by hand here", "which"), [*rows, ("all together", *map(str, total), "")])
 

@@ -107,10 +107,10 @@ a { color: #1f5f99; } a.anchor-link { display: none; } nav { color: var(--soft);
 blockquote { margin: 4px 0 12px; color: var(--soft); } blockquote p { margin: 0; }
 table { border-collapse: collapse; margin: 8px 0; font-size: 14px; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid var(--line); padding: 5px 12px 5px 0; text-align: left; vertical-align: top; white-space: pre-line; }
-td { overflow-wrap: anywhere; min-width: 4.5em; } td.number { min-width: 0; } th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td { overflow-wrap: anywhere; min-width: 4.5em; } td.word { overflow-wrap: normal; } td.number { min-width: 0; } th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 table, table.dataframe, .dataframe th, .dataframe td { border-left: none; border-right: none; border-top: none; }
 pre { font: 13px/1.45 ui-monospace, Menlo, Consolas, monospace; background: #f6f8fa; padding: 8px 12px; border-radius: 4px; white-space: pre-wrap; margin: 6px 0; overflow-wrap: anywhere; }
-img { max-width: 100%; } .succeeded, .Succeeded, .Approved { color: var(--good); } .failed, .Failed { color: var(--bad); } .PendingManualApproval { color: var(--wait); }
+img { max-width: 100%; } .succeeded, .Succeeded, .Approved, .works { color: var(--good); } .failed, .Failed, .fails { color: var(--bad); } .PendingManualApproval { color: var(--wait); }
 .verdict { border-left: 5px solid var(--good); background: #f3f8f5; padding: 10px 14px; margin: 14px 0; } .verdict.failed { border-color: var(--bad); background: #fcf3f2; color: var(--ink); }
 .verdict.waiting { border-color: var(--wait); background: #fdf8ec; } .jp-RenderedHTMLCommon tbody tr:nth-child(odd) { background: none; }
 """
@@ -190,7 +190,7 @@ class Picture:
 # %% ../nbs/70_report.ipynb #169a28ef
 _CELL = Templates(autoescape=True).from_string(
     """{% if value.href is defined %}<td><a href="{{ value.href }}">{{ value.text }}</a></td>
-{%- elif value is float %}<td class="number">{{ "%.1f" | format(value) }} s</td>{% elif " " in value %}<td>{{ value }}</td>{% else %}<td class="{{ value }}">{{ value }}</td>{% endif %}"""
+{%- elif value is float %}<td class="number">{{ "%.1f" | format(value) }} s</td>{% elif " " in value %}<td>{{ value }}</td>{% else %}<td class="{{ "word " if value | length < 40 }}{{ value }}">{{ value }}</td>{% endif %}"""
 )
 
 
