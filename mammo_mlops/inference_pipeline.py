@@ -16,12 +16,12 @@ import pandas as pd
 from . import executions
 from .data import batch_key, s3_uri
 from .environment import Environment
-from .executions import Execution, ExecutionFailed, Step, follow, upsert
-from .function_code import deploy_functions
+from .executions import Execution, ExecutionFailed, Step, follow
+
 from .predictions import MONITOR_STEP, Outputs, drift_found, verdict
 from .sdk import configure_sdk
-from .step_code import git_commit, step_code_prefix, upload_step_code
-from .train_pipeline import definition_sha256
+from .step_code import git_commit, step_code_prefix
+from .train_pipeline import deploy_definition
 
 # %% ../nbs/50_inference_monitor.ipynb #edfafc87
 def build(
@@ -38,14 +38,8 @@ def deploy(
     environment: Environment,
     session: boto3.Session,  # In the environment's account
 ) -> str:
-    """Upload the step code and the functions, then create or update the pipeline; what was done, in words."""
-    definition = build(environment)
-    upload_step_code(environment, session)
-    deploy_functions(environment, session)
-    pipeline = environment.inference_pipeline
-    description = f"{environment.model_name} inference, commit {git_commit()}"
-    done = upsert(session, pipeline.name, definition, pipeline.role_arn, description, {"commit": git_commit()})
-    return f"{done}, definition {definition_sha256(definition)[:12]}"
+    """Deploy the inference pipeline; what was done, in words."""
+    return deploy_definition(environment, session, environment.inference_pipeline, "inference", build(environment))
 
 # %% ../nbs/50_inference_monitor.ipynb #a96bc0c2
 def remove_models(
