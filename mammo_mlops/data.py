@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from .environment import Environment, find_environments
-from .steps.schema import FAULTS, FEATURES, SCHEMA, TARGET, InvalidData, correct, data_sha256, read_raw, validate_training
+from .steps.schema import FAULTS, FEATURES, TARGET, InvalidData, correct, read_raw, validate_training
 
 # %% ../nbs/10_data_split.ipynb #e6b5a018
 UCI_URL = "https://archive.ics.uci.edu/static/public/161/mammographic+mass.zip"

@@ -175,7 +175,7 @@ def plot_probabilities(
     if not rows:
         return "Nothing was predicted."
     figure, axes = new_figure(6.5, 2.8)
-    _, _, bars = axes.hist(outputs.predictions["probability"], bins=[step / 20 for step in range(21)], color=BLUE, rwidth=0.92)
+    axes.hist(outputs.predictions["probability"], bins=[step / 20 for step in range(21)], color=BLUE, rwidth=0.92)
     axes.set(xlabel="predicted probability of a malignant mass", ylabel="masses", xlim=(0, 1))
     if outputs.threshold is not None:
         axes.axvline(outputs.threshold, color=RED, linestyle="--")

@@ -23,7 +23,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from .data import read_manifest
-from .environment import Environment, InvalidInput, account_session, find_environments, load_environment, load_environments
+from .environment import InvalidInput, account_session, find_environments, load_environment, load_environments
 from .executions import Execution, list_executions
 from .registry import ModelVersion, account_of, list_versions
 from .report import Link, Part, Table, failure, index_page, point_latest, report_folder, title_of, write_part, write_text

@@ -18,13 +18,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import boto3
-from matplotlib.dates import ConciseDateFormatter, DayLocator
 from matplotlib.figure import Figure
 
 from .environment import Environment
 from .executions import Execution, function_answer
 from .predictions import Outputs, drift_found, read_outputs
-from .registry import DECISIONS, ModelVersion
+from .registry import DECISIONS
 from .report import Link, Picture, Table, index_page, write_text
 from .run import Run, Seen, account_ids, look, project, steps_table, summary, waiting
 from .step_code import git_commit

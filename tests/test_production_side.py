@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_sandbox_pipelines import wait_for
 
 from conftest import Sandbox
 from mammo_mlops import data, demo, executions, inference_pipeline, train_pipeline

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import tarfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
