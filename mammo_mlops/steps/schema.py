@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BI_RADS', 'SHAPE', 'MARGIN', 'DENSITY', 'SCHEMA', 'TARGET', 'COLUMNS', 'FEATURES', 'FAULTS', 'Column', 'Fault',
-           'InvalidData', 'read_text', 'read_raw', 'data_sha256', 'raw_files', 'read_folder', 'correct', 'out_of_range',
+           'InvalidData', 'read_text', 'read_raw', 'data_sha256', 'raw_files', 'correct', 'out_of_range',
            'validate_ranges', 'validate_training']
 
 # %% ../../nbs/05_schema.ipynb #4a22d4aa
@@ -139,12 +139,6 @@ def raw_files(
         raise InvalidData(f"{source}: found no files; expected raw data; nothing was read.")
     return files
 
-
-def read_folder(
-    folder: Path,  # Or a file; as `raw_files` takes it
-) -> pd.DataFrame:
-    """All raw files as one frame; exact duplicates stay, as two patients may well look alike in five codes."""
-    return pd.concat([read_raw(path) for path in raw_files(folder)], ignore_index=True)
 
 # %% ../../nbs/05_schema.ipynb #734f4ffa
 def correct(
