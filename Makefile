@@ -22,7 +22,7 @@ install: $(READY)
 test: $(READY) $(CHECKS) $(GROOVY)
 	@$(BIN)/nbdev_test --do_print --timing --path $(NOTEBOOKS)
 	@rm -f reports/tests.xml
-	@$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; test ! -f reports/tests.xml || $(BIN)/mammo-mlops article; exit $$result
+	@$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=5 --junitxml reports/tests.xml $(TESTS); result=$$?; test ! -f reports/tests.xml || $(BIN)/python tests/article.py; exit $$result
 
 lab: $(READY)
 	@$(BIN)/mammo-mlops sandbox status --json | grep -q '"running": true' || $(BIN)/mammo-mlops sandbox start

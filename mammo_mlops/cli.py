@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'ACCOUNT', 'PROMOTED', 'DEPLOYED', 'OneLine',
            'Command', 'Commands', 'main', 'pairs', 'run', 'run_pipeline', 'try_batch', 'label', 'approve', 'reject',
-           'demo', 'readme', 'article', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy',
-           'accounts', 'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start',
-           'sandbox_stop', 'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails',
-           'sandbox_confirm', 'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute',
-           'promote_apply', 'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
+           'demo', 'readme', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy', 'accounts',
+           'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop',
+           'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails', 'sandbox_confirm',
+           'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute', 'promote_apply',
+           'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
 
 # %% ../nbs/95_cli.ipynb #a16486a6
 import json
@@ -22,10 +22,10 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .environment import InvalidInput, account_session, find_environments, load_environment, load_environments
-from .executions import ExecutionFailed, check_succeeded, describe, failure_logs, follow
+from .pipelines.executions import ExecutionFailed, check_succeeded, describe, failure_logs, follow
 from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
-from .terraform import ACCOUNT_ROOTS, TerraformError, apply, apply_unseen, destroy, plan, saved_plan
+from .deployment.terraform import ACCOUNT_ROOTS, TerraformError, apply, apply_unseen, destroy, plan, saved_plan
 
 # %% ../nbs/95_cli.ipynb #e8ed12fd
 KNOWN_ERRORS = (InvalidInput, InvalidData, ExecutionFailed, ClientError, BotoCoreError, SandboxError, TerraformError)
@@ -44,15 +44,15 @@ class OneLine:
         except KNOWN_ERRORS as error:
             raise click.ClickException(str(error)) from error
 
-
+# %% ../nbs/95_cli.ipynb #918ceea9
 class Command(OneLine, click.Command):
     """One such command."""
 
-
+# %% ../nbs/95_cli.ipynb #9c8fa702
 class Commands(OneLine, click.Group):
     """A group of them."""
 
-
+# %% ../nbs/95_cli.ipynb #d6bbeaf7
 @click.group(cls=Commands)
 @click.version_option(package_name="mammo_mlops")
 def main() -> None:
@@ -68,7 +68,7 @@ def pairs(
         raise InvalidInput(f"parameter: found {wrong[0]!r}; expected name=value; nothing was run.")
     return dict(text.split("=", 1) for text in texts)
 
-
+# %% ../nbs/95_cli.ipynb #e52212f4
 ENVIRONMENT = click.option("--environment", required=True, help="Name of the file in environments/ to run against.")
 PARAMETER = click.option("--parameter", "-p", multiple=True, metavar="NAME=VALUE", help="A parameter; may be given more than once.")
 
@@ -79,7 +79,7 @@ PARAMETER = click.option("--parameter", "-p", multiple=True, metavar="NAME=VALUE
 @PARAMETER
 def run(environment: str, only: tuple[str, ...], parameter: tuple[str, ...]) -> None:
     """Execute the job notebooks of an environment and write the report."""
-    from mammo_mlops.run import run_notebooks, verdict  # papermill and nbconvert take a second
+    from mammo_mlops.reports.run import run_notebooks, verdict  # papermill and nbconvert take a second
 
     done = run_notebooks(environment, list(only), pairs(parameter), click.echo)
     click.echo(f"{verdict(done)}\nReport: {done.folder / 'index.html'}")
@@ -110,13 +110,14 @@ def run_pipeline(environment: str, parameter: tuple[str, ...], wait: bool) -> No
 @click.option("--batch", type=click.Choice(["clean", "outliers"]), required=True, help="Which of the two batches that the data split made.")
 def try_batch(environment: str, batch: str) -> None:
     """Predict a batch with the deployed inference pipeline; exit code 1 when nothing was predicted."""
-    from mammo_mlops import inference_pipeline, predictions
+    from mammo_mlops import inference_monitor
+    from mammo_mlops.monitoring import drift
 
     env = load_environment(environment)
     session = env.session()
-    execution = inference_pipeline.test_batch(env, session, batch, click.echo)
-    outputs = predictions.read_outputs(env, session, execution)
-    click.echo(f"{execution.status}: {len(outputs.predictions)} rows predicted. {inference_pipeline.advice(execution, outputs)}")
+    execution = inference_monitor.test_batch(env, session, batch, click.echo)
+    outputs = drift.read_outputs(env, session, execution)
+    click.echo(f"{execution.status}: {len(outputs.predictions)} rows predicted. {inference_monitor.advice(execution, outputs)}")
     sys.exit(0 if len(outputs.predictions) else 1)
 
 # %% ../nbs/95_cli.ipynb #4409e773
@@ -126,7 +127,7 @@ def try_batch(environment: str, batch: str) -> None:
 @click.option("--file", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with the header row,severity.")
 def label(environment: str, execution: str, path: Path) -> None:
     """Keep the labels of an execution's rows, once they are known, and say whether its predictions were right; notebook 50 shows all nights."""
-    from mammo_mlops.model_quality import read_night, upload_labels
+    from mammo_mlops.monitoring.quality import read_night, upload_labels
 
     env = load_environment(environment)
     session = env.session()
@@ -144,7 +145,7 @@ def _decide(decision: str, version: int, reason: str) -> None:
     decided = decide(session, chosen, decision, reason)
     click.echo(f"Version {decided.version} is {decided.approval_status}, decided by {decided.modified_by}.")
 
-
+# %% ../nbs/95_cli.ipynb #c8498190
 VERSION = click.option("--version", required=True, type=click.IntRange(min=1), help="The version's number.")
 REASON = click.option("--reason", required=True, help="Why; kept with the version.")
 
@@ -156,7 +157,7 @@ def approve(version: int, reason: str) -> None:
     """Approve a version, as the registry account's approver."""
     _decide("Approved", version, reason)
 
-
+# %% ../nbs/95_cli.ipynb #d8f92247
 @main.command()
 @VERSION
 @REASON
@@ -168,40 +169,28 @@ def reject(version: int, reason: str) -> None:
 @main.command()
 def demo() -> None:
     """Tell the whole story in a sandbox of its own and write the report."""
-    from mammo_mlops.demo import DemoFailed, demo as tell  # papermill takes a second
+    from mammo_mlops.demo.demo import DemoFailed, demo as tell  # papermill takes a second
 
     try:
         tell(click.echo)
     except DemoFailed as error:
         raise click.ClickException(str(error)) from error
 
-
+# %% ../nbs/95_cli.ipynb #271dd0e8
 @main.command()
 def readme() -> None:
     """Write README.md from nbs/index.ipynb."""
-    from mammo_mlops.report import readme as text, write_text  # matplotlib takes a second
+    from mammo_mlops.reports.pages import readme as text, write_text  # matplotlib takes a second
 
     root = find_environments().parent
     write_text(root / "README.md", text(root / "nbs" / "index.ipynb"))
-
-
-# %% ../nbs/95_cli.ipynb #45ce1aa2
-@main.command()
-def article() -> None:
-    """Write reports/article.html from what the last test run recorded; exit code 1 when a part of the article fails."""
-    from mammo_mlops.article import write_article
-
-    reports = find_environments().parent / "reports"
-    works = write_article(reports / "tests.xml", reports / "article.html")
-    click.echo(f"Every part of the article: {reports / 'article.html'}")
-    sys.exit(0 if works else 1)
 
 # %% ../nbs/95_cli.ipynb #807dba35
 @main.group(cls=Commands)
 def terraform() -> None:
     """Schedule, rules, topic and notify function of an account: dev, prod or registry."""
 
-
+# %% ../nbs/95_cli.ipynb #534d1500
 @terraform.command("plan")
 @ENVIRONMENT
 def terraform_plan(environment: str) -> None:
@@ -209,14 +198,14 @@ def terraform_plan(environment: str) -> None:
     planned = plan(environment, click.echo)
     click.echo(f"{planned.text}\n{planned.summary}.")
 
-
+# %% ../nbs/95_cli.ipynb #ac8bc1bc
 @terraform.command("apply")
 @ENVIRONMENT
 def terraform_apply(environment: str) -> None:
     """Do what the saved plan says."""
     apply(saved_plan(environment), click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #b5ea8128
 @terraform.command("destroy")
 @ENVIRONMENT
 @click.confirmation_option(prompt="Remove schedule, rules, topic and notify function?")
@@ -232,7 +221,7 @@ ACCOUNT = click.option("--environment", required=True, type=click.Choice(list(AC
 def accounts() -> None:
     """An account itself: keys, buckets, roles, package group, log group."""
 
-
+# %% ../nbs/95_cli.ipynb #2da2bf81
 @accounts.command("plan")
 @ACCOUNT
 def accounts_plan(environment: str) -> None:
@@ -240,7 +229,7 @@ def accounts_plan(environment: str) -> None:
     planned = plan(environment, click.echo, account=True)
     click.echo(f"{planned.text}\n{planned.summary}.")
 
-
+# %% ../nbs/95_cli.ipynb #dfa2d4bb
 @accounts.command("apply")
 @ACCOUNT
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -260,7 +249,7 @@ def accounts_apply(environment: str, yes: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def accounts_destroy(environment: str, delete_data: bool, yes: bool) -> None:
     """Remove everything of the project from an account; says what is left and why."""
-    from mammo_mlops.accounts import destroy_account
+    from mammo_mlops.deployment.accounts import destroy_account
 
     if not yes:
         click.confirm(f"Remove everything of the project from account {environment}{', its data and models too' if delete_data else ''}?", abort=True)
@@ -277,13 +266,13 @@ def sandbox(ctx: click.Context, folder: Path | None) -> None:
     """AWS on 127.0.0.1, for one laptop."""
     ctx.obj = (folder or find_environments().parent / ".sandbox").resolve()
 
-
+# %% ../nbs/95_cli.ipynb #78b34eca
 @sandbox.command("start")
 @click.option("--port", default=None, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0 takes a free one.")
 @click.pass_obj
 def sandbox_start(folder: Path, port: int | None) -> None:
     """Start a sandbox with the accounts that the environment files name."""
-    from mammo_mlops.sandbox.accounts import make_accounts  # moto takes a second
+    from mammo_mlops.demo.sandbox_accounts import make_accounts  # moto takes a second
     from mammo_mlops.sandbox import server
 
     server.start(port, folder)
@@ -300,7 +289,7 @@ def sandbox_stop(folder: Path) -> None:
     server.stop(folder)
     click.echo(server.status_text(folder))
 
-
+# %% ../nbs/95_cli.ipynb #6ab0631d
 @sandbox.command("status")
 @click.option("--json", "as_json", is_flag=True, help="For a program.")
 @click.pass_obj
@@ -315,13 +304,13 @@ def sandbox_status(folder: Path, as_json: bool) -> None:
 @click.pass_obj
 def sandbox_reset(folder: Path) -> None:
     """Empty the sandbox: new accounts on the same port."""
-    from mammo_mlops.sandbox.accounts import make_accounts
+    from mammo_mlops.demo.sandbox_accounts import make_accounts
     from mammo_mlops.sandbox import server
 
     server.reset(folder)
     click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder)}")
 
-
+# %% ../nbs/95_cli.ipynb #8b14fed8
 @sandbox.command("logs")
 @click.option("--lines", default=50, type=click.IntRange(min=1), help="How many, from the end.")
 @click.pass_obj
@@ -346,7 +335,7 @@ def sandbox_advance(folder: Path, days: float, hours: float, to: str) -> None:
         click.echo(f"{fired['at']}  {fired['rule'].rpartition('/')[2]}  account {fired['rule'].split(':')[4]}")
     click.echo(f"It is {walked['now']} now; schedules fired: {len(walked['fired'])}.")
 
-
+# %% ../nbs/95_cli.ipynb #b04543e0
 @sandbox.command("mails")
 @click.pass_obj
 def sandbox_mails(folder: Path) -> None:
@@ -358,7 +347,7 @@ def sandbox_mails(folder: Path) -> None:
         click.echo(f"{mail['at']}  {mail['to']}  {mail['subject']}")
     click.echo(f"Mails: {len(found)}, in {folder / 'mail'}.")
 
-
+# %% ../nbs/95_cli.ipynb #cfb6a1e7
 @sandbox.command("confirm")
 @click.pass_obj
 def sandbox_confirm(folder: Path) -> None:
@@ -375,7 +364,7 @@ PROMOTED = click.option("--environment", type=click.Choice(["dev", "prod"]), def
 
 
 def _promoted(environment: str | None) -> str:
-    from mammo_mlops.promotion import environment_of  # the SageMaker SDK takes seconds
+    from mammo_mlops.deployment.promotion import environment_of  # the SageMaker SDK takes seconds
 
     return environment or environment_of(dict(os.environ))
 
@@ -384,22 +373,22 @@ def _promoted(environment: str | None) -> str:
 def promote() -> None:
     """From a merged commit to a deployment: verify, plan, approve, execute, apply, check, finish."""
 
-
+# %% ../nbs/95_cli.ipynb #94259b57
 @promote.command("verify")
 @PROMOTED
 @click.option("--prod-account", default="", help="Account that prod must be; empty takes the file's.")
 def promote_verify(environment: str | None, prod_account: str) -> None:
     """Check files, export and access; nothing is planned."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.verify(_promoted(environment), prod_account, click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #a87d13eb
 @promote.command("plan")
 @PROMOTED
 def promote_plan(environment: str | None) -> None:
     """Save what would be done, and say it in plain words."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.plan(_promoted(environment), click.echo)
 
@@ -410,34 +399,34 @@ def promote_plan(environment: str | None) -> None:
 @click.option("--comment", default="", help="Kept with the approval.")
 def promote_approve(environment: str | None, by: str, comment: str) -> None:
     """Record a person's yes to the planned bundle."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.approve(_promoted(environment), by, comment, click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #d9e95a91
 @promote.command("execute")
 @PROMOTED
 def promote_execute(environment: str | None) -> None:
     """Execute the numbered notebooks, if nothing has changed since the plan."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.execute(_promoted(environment), click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #e5871a3b
 @promote.command("apply")
 @PROMOTED
 def promote_apply(environment: str | None) -> None:
     """Apply the saved plan, if nothing has changed since, and record the deployment."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.apply(_promoted(environment), click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #8e0eb97e
 @promote.command("check")
 @PROMOTED
 def promote_check(environment: str | None) -> None:
     """Compare the account with what it should hold."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.check(_promoted(environment), click.echo)
 
@@ -448,17 +437,17 @@ def promote_check(environment: str | None) -> None:
 @click.option("--failed-stage", default="", help="As Jenkins names it.")
 def promote_finish(environment: str | None, result: str, failed_stage: str) -> None:
     """Write the report and Jenkins's log, whatever happened."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     promotion.finish(_promoted(environment), result, failed_stage, click.echo)
 
-
+# %% ../nbs/95_cli.ipynb #9b7871ff
 @promote.command("unlock")
 @PROMOTED
 @click.confirmation_option(prompt="Remove the lock? Only if whoever holds it has died.")
 def promote_unlock(environment: str | None) -> None:
     """Remove the lock that a dead deployment left."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     env = load_environment(_promoted(environment))
     promotion.unlock(env, env.session())
@@ -471,7 +460,7 @@ DEPLOYED = click.option("--environment", required=True, type=click.Choice(["dev"
 @DEPLOYED
 def deployments(environment: str) -> None:
     """List what was deployed, newest first."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     env = load_environment(environment)
     found = promotion.list_deployments(env, env.session())
@@ -480,7 +469,7 @@ def deployments(environment: str) -> None:
         click.echo(f"{one.number:>4}  {one.at}  commit {one.commit}  approved by {one.approved_by or 'nobody'}{back}\n      " + "\n      ".join(one.changes))
     click.echo(f"Deployments: {len(found)}.")
 
-
+# %% ../nbs/95_cli.ipynb #7b5fc1a7
 @main.command()
 @DEPLOYED
 @click.option("--deployment", required=True, type=click.IntRange(min=1), help="Number to go back to.")
@@ -488,7 +477,7 @@ def deployments(environment: str) -> None:
 @click.option("--by", required=True, help="Who decides.")
 def rollback(environment: str, deployment: int, reason: str, by: str) -> None:
     """Bring pipelines, schedule and configuration back to a deployment, as a new one."""
-    from mammo_mlops import promotion
+    from mammo_mlops.deployment import promotion
 
     done = promotion.rollback(environment, deployment, reason, by, click.echo)
     click.echo(f"Deployment {done.number} is deployment {deployment} again. The repository still holds what came after: revert it there, or the next merge brings it back.")

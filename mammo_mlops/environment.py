@@ -28,11 +28,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, Str
 class InvalidInput(ValueError):
     """What a person gave can not be used; the text names it, the value found, the value expected, and what was not done."""
 
-
+# %% ../nbs/00_environment.ipynb #7135fd27
 class InvalidEnvironment(InvalidInput):
     """An environment file that can not be used; the text names file, key, value found and value expected."""
 
-
+# %% ../nbs/00_environment.ipynb #db0c7adb
 def _filled(value: str) -> str:
     if re.search(r"<[^>]*>", value) or not value.strip():
         raise ValueError("a value in place of the placeholder")
@@ -91,7 +91,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-
+# %% ../nbs/00_environment.ipynb #4670f719
 class Pipeline(Section):
     """What both pipelines need."""
 
@@ -111,14 +111,14 @@ class TrainPipeline(Pipeline):
     hyperparameters: dict[str, Union[StrictStr, StrictInt, StrictFloat]]  # Of the XGBoost algorithm, as SageMaker documents them
     cool_down_days: Annotated[int, Field(ge=0, le=365)]  # After a version was trained, drift trains no other for so long
 
-
+# %% ../nbs/00_environment.ipynb #17de621e
 class InferencePipeline(Pipeline):
     """The pipeline that predicts a batch."""
 
     cron_schedule: Schedule  # UTC
     deadline_schedule: Schedule  # UTC; when predictions must be there
 
-
+# %% ../nbs/00_environment.ipynb #32495b32
 class Monitoring(Section):
     """How a batch is checked before anything is predicted from it."""
 
@@ -168,7 +168,7 @@ def _complete_roles(values: dict, account_id: object) -> dict:
 
     return {key: complete(key, value) for key, value in values.items()}
 
-
+# %% ../nbs/00_environment.ipynb #44baa336
 def roles_of(
     values: dict,  # A section, as a dictionary
     prefix: str = "",  # Where the section stands in the file
@@ -241,7 +241,7 @@ def _complaint(error: dict) -> str:
         found = error["input"]
     return f"{key}: found {found!r}; expected {text}"
 
-
+# %% ../nbs/00_environment.ipynb #9a48e92e
 def invalid(
     path: Path,  # The file at fault
     complaints: list[str],  # One line per fault: key, value found, value expected
@@ -286,7 +286,7 @@ def find_environments() -> Path:
             return folder / "environments"
     raise InvalidEnvironment(f"no folder environments/ with *.tfvars.json in {Path.cwd()} or above it; nothing was called.")
 
-
+# %% ../nbs/00_environment.ipynb #3b1e2dd4
 def load_account(
     name: str,  # "dev", "prod" or "registry"
     folder: Path | None = None,  # Where the files are; found when not given
@@ -338,13 +338,11 @@ class Environment:
         return account_session(self.workload, self.registry)
 
 # %% ../nbs/00_environment.ipynb #4d65e2a9
-def group_arn(
-    registry: Registry,
-) -> str:
+def group_arn(registry: Registry) -> str:
     """ARN of the model package group."""
     return f"arn:aws:sagemaker:{registry.aws_region}:{registry.account_id}:model-package-group/{registry.model_package_group_name}"
 
-
+# %% ../nbs/00_environment.ipynb #e85b86b2
 def jenkins_role_arn(
     account: Account,
     registry: Registry,  # States the role's name
@@ -361,7 +359,7 @@ class Environments:
     prod: Environment
     registry: Registry
 
-
+# %% ../nbs/00_environment.ipynb #05376ce5
 def load_environments(
     folder: Path | None = None,  # Where the files are; found when not given
 ) -> Environments:
@@ -371,7 +369,7 @@ def load_environments(
     check_together(folder, (registry, dev, prod))
     return Environments(Environment(dev, registry), Environment(prod, registry), registry)
 
-
+# %% ../nbs/00_environment.ipynb #d15e5c69
 OWN = ("jenkins_account_id", "account_id", "model_artifacts_bucket", "default_bucket", "terraform_state_bucket", "jenkins_state_bucket")
 
 
@@ -402,18 +400,12 @@ def load_environment(
     return getattr(load_environments(folder), name)
 
 # %% ../nbs/00_environment.ipynb #1de4ea76
-def caller_account(
-    session: boto3.Session,
-) -> str:
+def caller_account(session: boto3.Session) -> str:
     """The account that the session's credentials belong to."""
     return session.client("sts").get_caller_identity()["Account"]
 
-
-def assume_role(
-    caller: boto3.Session,
-    role_arn: str,
-    region: str,
-) -> boto3.Session:
+# %% ../nbs/00_environment.ipynb #47417768
+def assume_role(caller: boto3.Session, role_arn: str, region: str) -> boto3.Session:
     """A session with the role's credentials, renewed before they expire."""
     core = botocore.session.Session(profile=None if caller.profile_name == "default" else caller.profile_name)
     fetcher = AssumeRoleCredentialFetcher(
@@ -425,11 +417,8 @@ def assume_role(
     core._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     return boto3.Session(botocore_session=core, region_name=region)
 
-
-def account_session(
-    account: Account,
-    registry: Registry,
-) -> boto3.Session:
+# %% ../nbs/00_environment.ipynb #6e8353e2
+def account_session(account: Account, registry: Registry) -> boto3.Session:
     """The caller's own session when it belongs to the account, else one with the role that Jenkins assumes there."""
     caller = boto3.Session(region_name=account.aws_region)
     if caller_account(caller) == account.account_id:

@@ -20,9 +20,9 @@ import pandas as pd
 from botocore.exceptions import ClientError
 
 from .environment import Environment
-from .executions import Execution, deployed_definition, list_executions
+from .pipelines.executions import Execution, deployed_definition, list_executions
 from .registry import ModelVersion
-from .terraform import ACCOUNT_ROOTS
+from .deployment.terraform import ACCOUNT_ROOTS
 
 # %% ../nbs/60_infra_checks.ipynb #2888ac38
 @dataclass(frozen=True)
@@ -39,18 +39,14 @@ class Check:
         """True when it is as it should be."""
         return self.found == self.expected
 
-
-def checks_table(
-    checks: list[Check],
-) -> pd.DataFrame:
+# %% ../nbs/60_infra_checks.ipynb #f90745c1
+def checks_table(checks: list[Check]) -> pd.DataFrame:
     """One row per check, red ones first; advice only where it is needed."""
     rows = [("green" if c.ok else "red", c.what, c.expected, c.found, "" if c.ok else c.advice) for c in sorted(checks, key=lambda c: c.ok)]
     return pd.DataFrame(rows, columns=["", "what", "expected", "found", "what to do"])
 
 # %% ../nbs/60_infra_checks.ipynb #0ed8b42b
-def ask(
-    question: Callable[[], str],
-) -> str:
+def ask(question: Callable[[], str]) -> str:
     """The answer, or the account's error as a finding."""
     try:
         return question()
@@ -73,12 +69,8 @@ def managed(
             found.setdefault(resource["type"], []).extend(instance["attributes"] for instance in resource["instances"])
     return found
 
-
-def read_state(
-    session: boto3.Session,
-    bucket: str,
-    key: str,
-) -> Resources:
+# %% ../nbs/60_infra_checks.ipynb #7a4c805c
+def read_state(session: boto3.Session, bucket: str, key: str) -> Resources:
     """What the state in S3 manages; nothing where nothing was applied yet."""
     try:
         return managed(json.loads(session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
@@ -102,10 +94,8 @@ def together(
             found.setdefault(kind, []).extend({**one, "made_by": root} for one in held)
     return found
 
-
-def advice_for(
-    resource: dict,
-) -> str:
+# %% ../nbs/60_infra_checks.ipynb #47fbeaed
+def advice_for(resource: dict) -> str:
     """Who puts it right: a deployment, or the account's administrator."""
     return ACCOUNT if resource.get("made_by") in ACCOUNT_ROOTS.values() else APPLY
 
@@ -117,11 +107,8 @@ def same_json(text: str | None) -> str:
     except ValueError:
         return text or ""
 
-
-def check_rules(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #33e263d5
+def check_rules(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every rule is there, enabled, and matches what it should."""
     events = session.client("events")
 
@@ -135,10 +122,7 @@ def check_rules(
         yield Check(f"rule {rule['name']}", rule.get("state") or "ENABLED", ask(lambda: found(rule)), APPLY)
 
 # %% ../nbs/60_infra_checks.ipynb #37466a5c
-def check_targets(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_targets(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every target is on its rule, and has a dead-letter queue."""
     events = session.client("events")
 
@@ -164,7 +148,7 @@ def ordered(
     items = sorted(map(ordered, value), key=lambda item: json.dumps(item, sort_keys=True))
     return items[0] if len(items) == 1 else items
 
-
+# %% ../nbs/60_infra_checks.ipynb #d17815e7
 def same_policy(
     planned: str,  # JSON
     found: dict,
@@ -173,10 +157,7 @@ def same_policy(
     return ordered(json.loads(planned)) == ordered(found)
 
 # %% ../nbs/60_infra_checks.ipynb #4f2e549f
-def check_roles(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_roles(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every role is there and trusts whom it should."""
     iam = session.client("iam")
 
@@ -187,11 +168,8 @@ def check_roles(
     for role in resources.get("aws_iam_role", []):
         yield Check(f"role {role['name']}", "trusts as planned", ask(lambda: found(role)), advice_for(role))
 
-
-def check_keys(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #6c659767
+def check_keys(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every key is enabled and rotates."""
     kms = session.client("kms")
 
@@ -204,10 +182,7 @@ def check_keys(
         yield Check(f"key {key['description'] or key['key_id']}", "Enabled, rotates", ask(lambda: found(key)), advice_for(key))
 
 # %% ../nbs/60_infra_checks.ipynb #b63f085e
-def check_functions(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_functions(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every function runs the code that was applied."""
     functions = session.client("lambda")
 
@@ -218,10 +193,7 @@ def check_functions(
         yield Check(f"function {function['function_name']}", function["source_code_hash"] or function["code_sha256"], ask(lambda: found(function)), APPLY)
 
 # %% ../nbs/60_infra_checks.ipynb #1f01c6dd
-def check_rights(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_rights(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every role's policies are the planned ones."""
     iam = session.client("iam")
 
@@ -232,11 +204,8 @@ def check_rights(
     for policy in resources.get("aws_iam_role_policy", []):
         yield Check(f"rights of {policy['role']}: {policy['name']}", "as planned", ask(lambda: found(policy)), advice_for(policy))
 
-
-def check_other_rights(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #465a5da2
+def check_other_rights(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """No role has a policy that nobody planned."""
     iam = session.client("iam")
     planned = {(policy["role"], policy["name"]) for policy in resources.get("aws_iam_role_policy", [])}
@@ -250,10 +219,7 @@ def check_other_rights(
         yield Check(f"other rights of {role['name']}", "nothing else", ask(lambda: found(role["name"])), "remove what nobody planned, or plan it in terraform/")
 
 # %% ../nbs/60_infra_checks.ipynb #c1bf2536
-def check_group_policies(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_group_policies(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Who may register and read versions is as planned."""
     sagemaker = session.client("sagemaker")
 
@@ -265,17 +231,12 @@ def check_group_policies(
         yield Check(f"policy of package group {group['model_package_group_name']}", "as planned", ask(lambda: found(group)), advice_for(group))
 
 # %% ../nbs/60_infra_checks.ipynb #2ded797b
-def last(
-    arn: str,
-) -> str:
+def last(arn: str) -> str:
     """What an ARN ends with; other text as it is."""
     return arn.rsplit("/", 1)[-1] if arn.startswith("arn:") else arn
 
-
-def check_topics(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #63569880
+def check_topics(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every topic is encrypted with its own key, and every address on it has confirmed."""
     sns = session.client("sns")
     for topic in resources.get("aws_sns_topic", []):
@@ -288,11 +249,8 @@ def check_topics(
         found = "confirmed" if confirmed else "waits for confirmation" if states else "absent"
         yield Check(f"mail to {subscription['endpoint']}", "confirmed", found, "open the link in the mail 'Subscription Confirmation'")
 
-
-def check_dead_letters(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #88ecc4d6
+def check_dead_letters(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """No event was given up."""
     sqs = session.client("sqs")
 
@@ -304,21 +262,15 @@ def check_dead_letters(
         yield Check(f"dead letters in {queue['name']}", "0 messages", ask(lambda: found(queue)), "read them: attribute ERROR_MESSAGE says why the target refused; mend, then delete them")
 
 # %% ../nbs/60_infra_checks.ipynb #2c656d0a
-def check_versioning(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_versioning(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every bucket keeps its versions."""
     s3 = session.client("s3")
     for bucket in resources.get("aws_s3_bucket_versioning", []):
         found = ask(lambda: s3.get_bucket_versioning(Bucket=bucket["bucket"]).get("Status", "never enabled"))
         yield Check(f"bucket {bucket['bucket']}: versions", bucket["versioning_configuration"][0]["status"], found, advice_for(bucket))
 
-
-def check_encryption(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #d42848f1
+def check_encryption(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every bucket encrypts with the planned key."""
     s3 = session.client("s3")
 
@@ -334,10 +286,7 @@ def check_encryption(
 BLOCKS = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
 
 
-def check_public_access(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_public_access(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """No bucket can be opened to the public."""
     s3 = session.client("s3")
 
@@ -348,11 +297,8 @@ def check_public_access(
     for bucket in resources.get("aws_s3_bucket_public_access_block", []):
         yield Check(f"bucket {bucket['bucket']}: public access", "blocked", ask(lambda: found(bucket["bucket"])), advice_for(bucket))
 
-
-def check_bucket_policies(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+# %% ../nbs/60_infra_checks.ipynb #93c896db
+def check_bucket_policies(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every bucket's policy is the planned one."""
     s3 = session.client("s3")
 
@@ -364,10 +310,7 @@ def check_bucket_policies(
         yield Check(f"bucket {bucket['bucket']}: policy", "as planned", ask(lambda: found(bucket)), advice_for(bucket))
 
 # %% ../nbs/60_infra_checks.ipynb #37960458
-def check_log_groups(
-    session: boto3.Session,
-    resources: Resources,
-) -> Iterator[Check]:
+def check_log_groups(session: boto3.Session, resources: Resources) -> Iterator[Check]:
     """Every log group keeps its lines as long as planned, encrypted with the planned key."""
     logs = session.client("logs")
 
@@ -393,10 +336,8 @@ def check_pipeline(
     found = sha256(deployed)[:12] if deployed else "absent"
     return Check(f"pipeline {name}", sha256(built)[:12], found, f"mammo-mlops run --only {notebook}: it deploys this commit's definition")
 
-
-def check_approved(
-    versions: list[ModelVersion],
-) -> Check:
+# %% ../nbs/60_infra_checks.ipynb #fa763bed
+def check_approved(versions: list[ModelVersion]) -> Check:
     """There is a version to predict with."""
     approved = [v for v in versions if v.approval_status == "Approved"]
     found = "an approved version" if approved else f"none of {len(versions)} versions is approved"
@@ -432,7 +373,7 @@ def check_infrastructure(
     missing = [Check(f"Terraform state of {root}", "applied", "absent", advice_for({"made_by": root})) for root, resources in states.items() if not resources]
     return missing + [check for look in INFRASTRUCTURE for check in look(session, together(states))]
 
-
+# %% ../nbs/60_infra_checks.ipynb #9fbff303
 def check_workload(
     environment: Environment,
     session: boto3.Session,
@@ -447,9 +388,7 @@ def check_workload(
     return [*pipelines, check_approved(versions), *runs]
 
 # %% ../nbs/60_infra_checks.ipynb #7fd760ce
-def gate(
-    checks: list[Check],
-) -> str:
+def gate(checks: list[Check]) -> str:
     """A sentence when all is green. Error: RuntimeError naming what is red."""
     red = [f"{c.what}: found {c.found}; expected {c.expected}" for c in checks if not c.ok]
     if red:

@@ -27,7 +27,7 @@ def permissions_table(
     rows = [(s["Sid"], ", ".join(_listed(s["Action"])), "\n".join(_listed(s["Principal"]["AWS"])), _roles_meant(s)) for s in statements]
     return pd.DataFrame(rows, columns=["statement", "actions", "accounts", "only these roles"])
 
-
+# %% ../nbs/40_registry.ipynb #6a495104
 def _listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else sorted(value)
 
@@ -70,7 +70,7 @@ class ModelVersion:
         low, high = (float(self.metadata.get(key, "nan")) for key in ("auc_low", "auc_high"))
         return f"{float(self.metadata.get('auc', 'nan')):.3f} ({low:.3f} to {high:.3f})"
 
-
+# %% ../nbs/40_registry.ipynb #3e54b907
 def describe_version(
     sagemaker: object,  # A SageMaker client
     arn: str,
@@ -104,10 +104,8 @@ def list_versions(
     arns = [item["ModelPackageArn"] for page in pages for item in page["ModelPackageSummaryList"]]
     return [describe_version(sagemaker, arn) for arn in arns]
 
-
-def versions_table(
-    versions: list[ModelVersion],
-) -> pd.DataFrame:
+# %% ../nbs/40_registry.ipynb #4a6c7c84
+def versions_table(versions: list[ModelVersion]) -> pd.DataFrame:
     """One row per version, for people."""
     rows = [
         {
@@ -135,7 +133,7 @@ def newest_waiting(
     """The newest version that waits for a decision."""
     return next((v for v in versions if v.approval_status == "PendingManualApproval"), None)
 
-
+# %% ../nbs/40_registry.ipynb #b92055c0
 def decide(
     session: boto3.Session,  # Of the approver
     version: ModelVersion,
@@ -175,7 +173,7 @@ def select_version(
         raise InvalidInput(f"versions: found {have}; expected {wanted}; nothing was decided.")
     return found
 
-
+# %% ../nbs/40_registry.ipynb #c8e9fc28
 def account_of(
     environments: Environments,
     name: str,  # "dev", "prod" or "registry"

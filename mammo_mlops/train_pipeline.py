@@ -16,25 +16,23 @@ import pandas as pd
 from botocore.exceptions import ClientError
 from matplotlib.figure import Figure
 
-from . import executions
+from .pipelines import executions
 from .environment import Environment, Pipeline
-from .executions import Execution, upsert
-from .function_code import deploy_functions
-from .sdk import configure_sdk
-from .step_code import git_commit, step_code, step_code_prefix, step_code_sha256, upload_step_code
+from .pipelines.executions import Execution, upsert
+from .pipelines.code import deploy_functions
+from .pipelines.sdk import configure_sdk
+from .pipelines.code import git_commit, step_code, step_code_prefix, step_code_sha256, upload_step_code
 
 # %% ../nbs/30_train_pipeline.ipynb #820c52ef
-def build(
-    environment: Environment,
-) -> str:
+def build(environment: Environment) -> str:
     """The training pipeline's definition for the code and commit at hand; nothing is called."""
     configure_sdk(environment.aws_region)
-    from mammo_mlops.train_definition import train_definition  # the SDK reads its settings on import, which takes seconds
+    from mammo_mlops.pipelines.train import train_definition  # the SDK reads its settings on import, which takes seconds
 
     code = f"s3://{environment.default_bucket}/{step_code_prefix(environment)}"
     return train_definition(environment, code, step_code_sha256(step_code()), git_commit())
 
-
+# %% ../nbs/30_train_pipeline.ipynb #6d3555ad
 def definition_sha256(
     definition: str,  # JSON
 ) -> str:
@@ -56,7 +54,7 @@ def deploy_definition(
     done = upsert(session, pipeline.name, definition, pipeline.role_arn, f"{environment.model_name} {purpose}, commit {commit}", {"commit": commit})
     return f"{done}, definition {definition_sha256(definition)[:12]}"
 
-
+# %% ../nbs/30_train_pipeline.ipynb #54228c71
 def deploy(
     environment: Environment,
     session: boto3.Session,  # In the environment's account
@@ -64,7 +62,7 @@ def deploy(
     """Deploy the training pipeline; what was done, in words."""
     return deploy_definition(environment, session, environment.train_pipeline, "training", build(environment))
 
-
+# %% ../nbs/30_train_pipeline.ipynb #2c25ecfa
 def start_training(
     environment: Environment,
     session: boto3.Session,  # In the environment's account
@@ -74,11 +72,7 @@ def start_training(
     return executions.start(session, environment.train_pipeline.name, parameters, f"commit {git_commit()}")
 
 # %% ../nbs/30_train_pipeline.ipynb #79440bbd
-def read_evaluation(
-    environment: Environment,
-    session: boto3.Session,
-    execution: Execution,
-) -> dict | None:
+def read_evaluation(environment: Environment, session: boto3.Session, execution: Execution) -> dict | None:
     """The execution's evaluation, or None when it did not come that far."""
     key = f"{environment.model_name}/{environment.env_group}/{execution.id}/evaluation/evaluation.json"
     try:
@@ -89,11 +83,8 @@ def read_evaluation(
         raise
     return json.loads(answer["Body"].read())
 
-
-def registered_arn(
-    session: boto3.Session,
-    execution: Execution,
-) -> str | None:
+# %% ../nbs/30_train_pipeline.ipynb #3c109b07
+def registered_arn(session: boto3.Session, execution: Execution) -> str | None:
     """ARN of the version that the execution registered, or None."""
     answer = session.client("sagemaker").list_pipeline_execution_steps(PipelineExecutionArn=execution.arn)
     found = [step["Metadata"]["RegisterModel"]["Arn"] for step in answer["PipelineExecutionSteps"] if "RegisterModel" in step.get("Metadata", {})]
@@ -112,10 +103,10 @@ def metrics_table(
     ]
     return pd.DataFrame(rows, columns=["on the test rows", "value", "95 % interval"])
 
-
+# %% ../nbs/30_train_pipeline.ipynb #6166086c
 def draw(
     evaluation: dict | None,  # As `read_evaluation` gives it
-    plot: Callable[[dict], Figure],  # Of mammo_mlops.evaluation_plots
+    plot: Callable[[dict], Figure],  # Of mammo_mlops.monitoring.figures
 ) -> Figure | str:
     """The figure, or why there is none."""
     return plot(evaluation) if evaluation else "There is no evaluation."

@@ -16,12 +16,12 @@ from statistics import median
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
-from mammo_mlops.sandbox import xgboost_algorithm
-from mammo_mlops.sandbox.container import has_mounts, training_files
-from mammo_mlops.sandbox.executor import Executor
-from mammo_mlops.sandbox.model_registry import ModelRegistry
-from mammo_mlops.sandbox.policy import Principal
-from mammo_mlops.sandbox.store import Store
+from mammo_mlops.sandbox.containers import xgboost_algorithm
+from mammo_mlops.sandbox.containers.container import has_mounts, training_files
+from mammo_mlops.sandbox.execution.executor import Executor
+from mammo_mlops.sandbox.execution.model_registry import ModelRegistry
+from mammo_mlops.sandbox.state.policy import Principal
+from mammo_mlops.sandbox.state.store import Store
 
 ACCOUNT = "111122223333"
 ROOT = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root")

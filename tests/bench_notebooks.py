@@ -1,4 +1,4 @@
-"""How long a notebook waits for its libraries: kernels forked by `mammo_mlops.warm_kernels` beside kernels that start as Jupyter starts them."""
+"""How long a notebook waits for its libraries: kernels forked by `mammo_mlops.reports.warm_kernels` beside kernels that start as Jupyter starts them."""
 
 import statistics
 import tempfile
@@ -10,7 +10,7 @@ import papermill
 from jupyter_client.provisioning import KernelProvisionerFactory
 from nbformat.v4 import new_code_cell, new_notebook
 
-from mammo_mlops.warm_kernels import warm_up
+from mammo_mlops.reports.warm_kernels import warm_up
 
 SOURCE = "import os\nos.environ.setdefault('AWS_DEFAULT_REGION', 'us-east-1')\nimport pandas, matplotlib.figure, boto3, sagemaker.mlops.workflow.pipeline"
 REPEATS = 5

@@ -15,12 +15,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-from mammo_mlops.bundle import build_definitions
-from mammo_mlops.data import objects_of, packaged_data, split_data
-from mammo_mlops.demo import demo
+from mammo_mlops.deployment.bundle import build_definitions
+from mammo_mlops.data_split import objects_of, packaged_data, split_data
+from mammo_mlops.demo.demo import demo
 from mammo_mlops.environment import load_environment
-from mammo_mlops.sandbox import xgboost_algorithm
-from mammo_mlops.sandbox.container import training_files
+from mammo_mlops.sandbox.containers import xgboost_algorithm
+from mammo_mlops.sandbox.containers.container import training_files
 
 ENVIRONMENT = load_environment("dev")
 TRAIN = ENVIRONMENT.train_pipeline
@@ -83,9 +83,9 @@ def built() -> float:
 
 def built_plainly() -> float:
     """The same with the SDK as it is: checks of its configuration, and a session for local runs with each step."""
-    from mammo_mlops import inference_definition, train_definition  # the SDK reads its settings on import
+    from mammo_mlops.pipelines import inference, train  # the SDK reads its settings on import
 
-    with patch.object(train_definition, "building", nullcontext), patch.object(inference_definition, "building", nullcontext):
+    with patch.object(train, "building", nullcontext), patch.object(inference, "building", nullcontext):
         return built()
 
 

@@ -14,7 +14,8 @@ import pytest
 from botocore.config import Config
 
 from mammo_mlops.environment import Environments, load_environments
-from mammo_mlops.sandbox import accounts, server
+from mammo_mlops.demo import sandbox_accounts
+from mammo_mlops.sandbox import server
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 LONGEST = ("test_jenkinsfile", "test_demo", "test_promotion", "test_training_side", "test_production_side", "test_accounts", "test_terraform", "test_inference_pipeline")
@@ -39,7 +40,7 @@ class Sandbox:
 
     def session(self, profile: str = "dev") -> boto3.Session:
         """A session in the profile's account."""
-        return accounts.session(self.folder, profile)
+        return sandbox_accounts.session(self.folder, profile)
 
     @lru_cache(maxsize=None)
     def client(self, service: str, profile: str = "dev") -> object:
@@ -57,7 +58,7 @@ def running(folder: Path) -> Iterator[Sandbox]:
     environments = load_environments(ENVIRONMENTS)
     server.start(0, folder, environments)
     try:
-        accounts.make_accounts(folder, environments)
+        sandbox_accounts.make_accounts(folder, environments)
         yield Sandbox(folder, environments)
     finally:
         server.stop(folder)

@@ -16,13 +16,13 @@ from click.testing import CliRunner
 
 from conftest import ENVIRONMENTS, Sandbox
 from mammo_mlops import infra_checks
-from mammo_mlops.accounts import buckets_of, destroy_account
+from mammo_mlops.deployment.accounts import buckets_of, destroy_account
 from mammo_mlops.cli import main
 from mammo_mlops.environment import account_session
 from mammo_mlops.sandbox import server
-from mammo_mlops.sandbox.accounts import ADMINISTRATORS
-from mammo_mlops.sandbox.policy import Principal, evaluate
-from mammo_mlops.terraform import ACCOUNT_ROOTS, TerraformError, apply, facts_of, plan
+from mammo_mlops.demo.sandbox_accounts import ADMINISTRATORS
+from mammo_mlops.sandbox.state.policy import Principal, evaluate
+from mammo_mlops.deployment.terraform import ACCOUNT_ROOTS, TerraformError, apply, facts_of, plan
 
 PROJECT = Path(__file__).parent.parent
 VERSION = {"Containers": [{"Image": "xgboost:3.2-0", "ModelDataUrl": "s3://nowhere/model.tar.gz"}], "SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
@@ -75,7 +75,7 @@ def resources(state: dict) -> list[tuple[str, str]]:
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from mammo_mlops import terraform
+from mammo_mlops.deployment import terraform
 terraform.move_state = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 terraform.apply(terraform.plan("jenkins", folder=Path(sys.argv[1]), account=True))
 """

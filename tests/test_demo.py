@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mammo_mlops.step_code import git_commit
+from mammo_mlops.pipelines.code import git_commit
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,7 +8,7 @@ import pytest
 from test_sandbox_pipelines import TRUST, wait_for
 
 from conftest import ENVIRONMENTS, Sandbox
-from mammo_mlops.data import packaged_data
+from mammo_mlops.data_split import packaged_data
 from mammo_mlops.environment import load_environments
 from mammo_mlops.sandbox import server
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mammo_mlops.environment import group_arn
-from mammo_mlops.function_code import SECONDS, create_function, deploy_functions, function_arn, function_name
+from mammo_mlops.pipelines.code import SECONDS, create_function, deploy_functions, function_arn, function_name
 from mammo_mlops.registry import decide, describe_version
 from mammo_mlops.steps.schema import data_sha256
 

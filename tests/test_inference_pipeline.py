@@ -15,16 +15,18 @@ import pytest
 import xgboost
 from sklearn.metrics import roc_auc_score
 
-from mammo_mlops import data, inference_pipeline, model_quality, predictions, registry, train_pipeline
+from mammo_mlops import data_split, inference_monitor, registry, train_pipeline
+from mammo_mlops.monitoring import quality, drift
 from mammo_mlops.environment import Environment, Environments, load_environments
-from mammo_mlops.executions import Execution, ExecutionFailed, follow, function_answer, list_executions
-from mammo_mlops.predictions import Outputs, drift_found, execution_uri, read_object, read_outputs
-from mammo_mlops.sandbox import accounts, server
+from mammo_mlops.pipelines.executions import Execution, ExecutionFailed, follow, function_answer, list_executions
+from mammo_mlops.monitoring.drift import Outputs, drift_found, execution_uri, read_object, read_outputs
+from mammo_mlops.demo import sandbox_accounts
+from mammo_mlops.sandbox import server
 from mammo_mlops.steps import preprocess
 from mammo_mlops.steps.schema import FEATURES, TARGET, InvalidData
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
-SPLIT = data.split_data(data.packaged_data().frame, seed=7)
+SPLIT = data_split.split_data(data_split.packaged_data().frame, seed=7)
 ENGINES = {"dev": "model_monitor", "prod": "processing"}
 ROWS = len(SPLIT.batch)
 
@@ -45,30 +47,30 @@ class Site:
 
     def predict(self, batch: str = "", policy: str = "") -> tuple[Execution, Outputs]:
         """Predict a batch; what became of it."""
-        arn = inference_pipeline.start_inference(self.environment, self.session, batch, policy)
+        arn = inference_monitor.start_inference(self.environment, self.session, batch, policy)
         execution = follow(self.session, arn, quiet)
         return execution, read_outputs(self.environment, self.session, execution)
 
     def batch(self, kind: str) -> str:
         """Address of one of the split's batches."""
-        return f"s3://{self.environment.default_bucket}/{data.batch_key(self.environment, kind)}"
+        return f"s3://{self.environment.default_bucket}/{data_split.batch_key(self.environment, kind)}"
 
     def put(self, name: str, content: bytes) -> str:
         """A batch with this content; its address."""
-        key = f"{data.data_prefix(self.environment, 'batch-dataset')}{name}.csv"
-        data.upload(self.environment, {key: content}, self.session)
+        key = f"{data_split.data_prefix(self.environment, 'batch-dataset')}{name}.csv"
+        data_split.upload(self.environment, {key: content}, self.session)
         return f"s3://{self.environment.default_bucket}/{key}"
 
 
 def make_site(folder: Path, environments: Environments, name: str) -> Site:
     """Both pipelines deployed, inference tried in vain, and a version trained that waits."""
-    given, session = getattr(environments, name), accounts.session(folder, name)
+    given, session = getattr(environments, name), sandbox_accounts.session(folder, name)
     monitoring = given.monitoring.model_copy(update={"engine": ENGINES[name]})
     environment = Environment(given.workload.model_copy(update={"monitoring": monitoring}), given.registry)
-    data.upload(environment, data.objects_of(environment, SPLIT), session)
-    inference_pipeline.deploy(environment, session)
+    data_split.upload(environment, data_split.objects_of(environment, SPLIT), session)
+    inference_monitor.deploy(environment, session)
     train_pipeline.deploy(environment, session)
-    unapproved = follow(session, inference_pipeline.start_inference(environment, session), quiet)
+    unapproved = follow(session, inference_monitor.start_inference(environment, session), quiet)
     trained = follow(session, train_pipeline.start_training(environment, session, {}), quiet)
     assert trained.status == "Succeeded", trained
     version = registry.describe_version(session.client("sagemaker"), train_pipeline.registered_arn(session, trained))
@@ -77,7 +79,7 @@ def make_site(folder: Path, environments: Environments, name: str) -> Site:
 
 def approved(site: Site) -> Site:
     """The site, with its version the one approved last."""
-    registry.decide(accounts.session(site.folder, "approver"), site.version, "Approved", "for the test")
+    registry.decide(sandbox_accounts.session(site.folder, "approver"), site.version, "Approved", "for the test")
     return site
 
 
@@ -88,7 +90,7 @@ def sites() -> Iterator[dict[str, Site]]:
         folder, environments = Path(name) / ".sandbox", load_environments(ENVIRONMENTS)
         server.start(0, folder, environments)
         try:
-            accounts.make_accounts(folder, environments)
+            sandbox_accounts.make_accounts(folder, environments)
             yield {name: make_site(folder, environments, name) for name in ENGINES}
         finally:
             server.stop(folder)
@@ -123,7 +125,7 @@ def clean_run(site: Site) -> tuple[Execution, Outputs]:
 
 
 def test_a_definition_deployed_twice_is_unchanged(site):
-    assert inference_pipeline.deploy(site.environment, site.session).startswith("unchanged")
+    assert inference_monitor.deploy(site.environment, site.session).startswith("unchanged")
 
 
 def test_a_clean_batch_is_predicted_row_by_row(site):
@@ -133,7 +135,7 @@ def test_a_clean_batch_is_predicted_row_by_row(site):
     assert set(outputs.predictions["model_version"]) == {str(site.version.version)}
     assert outputs.violations == [] and (outputs.selection["predicted"], outputs.selection["quarantined"]) == (ROWS, 0)
     assert outputs.selection["batch"] == site.batch("clean") and outputs.selection["model_version"] == str(site.version.version)
-    assert inference_pipeline.check_predicted(execution) and inference_pipeline.advice(execution, outputs) == "Nothing."
+    assert inference_monitor.check_predicted(execution) and inference_monitor.advice(execution, outputs) == "Nothing."
 
 
 def test_what_the_model_saw_is_what_training_would_have_made_of_the_same_rows(site):
@@ -154,16 +156,16 @@ def test_what_the_model_saw_is_what_training_would_have_made_of_the_same_rows(si
 
 def test_labels_that_arrive_later_say_whether_the_predictions_were_right(first):
     execution, outputs = clean_run(first)
-    known = read_object(first.session, f"s3://{first.environment.default_bucket}/{data.labels_key(first.environment)}")
+    known = read_object(first.session, f"s3://{first.environment.default_bucket}/{data_split.labels_key(first.environment)}")
     wrong = pd.read_csv(io.BytesIO(known)).eval(f"{TARGET} = 1 - {TARGET}").to_csv(index=False).encode()
 
-    def night(content: bytes) -> model_quality.Night:
-        assert model_quality.upload_labels(first.environment, first.session, execution.id, content, "labels.csv") == ROWS
-        return model_quality.read_nights(first.environment, first.session, list_executions(first.session, first.environment.inference_pipeline.name))[0]
+    def night(content: bytes) -> quality.Night:
+        assert quality.upload_labels(first.environment, first.session, execution.id, content, "labels.csv") == ROWS
+        return quality.read_nights(first.environment, first.session, list_executions(first.session, first.environment.inference_pipeline.name))[0]
 
     with pytest.raises(InvalidData, match="found labels of 1 rows that the batch does not have"):
-        model_quality.upload_labels(first.environment, first.session, execution.id, known + f"{ROWS},1\n".encode(), "labels.csv")
-    assert execution.id not in model_quality.labelled(first.environment, first.session)
+        quality.upload_labels(first.environment, first.session, execution.id, known + f"{ROWS},1\n".encode(), "labels.csv")
+    assert execution.id not in quality.labelled(first.environment, first.session)
     assert night(wrong).verdict == "below"
     right = night(known)
     assert right.verdict == "within" and right.version == outputs.version["model_version"]
@@ -187,7 +189,7 @@ def test_outputs_lie_under_their_execution_and_are_encrypted_with_the_accounts_k
 def test_a_batch_gone_wrong_raises_the_alarm_under_every_policy(site, policy):
     execution, outputs = site.predict(site.batch("outliers"), policy)
     name, why = reason(execution)
-    assert name == "MonitorBatch" and why.startswith(predictions.DRIFT_REASONS[site.environment.monitoring.engine == "processing"])
+    assert name == "MonitorBatch" and why.startswith(drift.DRIFT_REASONS[site.environment.monitoring.engine == "processing"])
     assert drift_found(execution) and {violation["feature_name"] for violation in outputs.violations} >= {"age", "density"}
     impossible = set(np.flatnonzero((SPLIT.batch_outliers.age > 120) | (SPLIT.batch_outliers.margin == 9) | SPLIT.batch_outliers.density.isna()))
     expected = {"block": set(), "quarantine": set(range(ROWS)) - impossible, "predict": set(range(ROWS))}[policy]
@@ -198,11 +200,11 @@ def test_a_batch_gone_wrong_raises_the_alarm_under_every_policy(site, policy):
         assert execution.status == "Failed" and blocked.startswith("ClientError: AlgorithmError: Blocked by ") and "age: " in blocked
         assert "Transform" not in statuses(execution)
         with pytest.raises(ExecutionFailed, match="expected predictions"):
-            inference_pipeline.check_predicted(execution)
+            inference_monitor.check_predicted(execution)
     else:
         assert execution.status == "CompletedWithFailures" and statuses(execution)["Transform"] == "Succeeded"
-        assert inference_pipeline.check_predicted(execution)
-    assert "The batch is not like the training data in age" in inference_pipeline.advice(execution, outputs)
+        assert inference_monitor.check_predicted(execution)
+    assert "The batch is not like the training data in age" in inference_monitor.advice(execution, outputs)
 
 
 def test_rows_set_aside_are_named_with_what_is_wrong_and_without_their_values(site):
@@ -246,7 +248,7 @@ def test_what_is_no_batch_ends_the_run_with_its_own_reason_and_retrains_nothing(
 
 def overwritten(site: Site, uri: str, content: bytes):
     """Write other content to an object of the central bucket, then the old one again."""
-    s3 = accounts.session(site.folder, "registry").client("s3")
+    s3 = sandbox_accounts.session(site.folder, "registry").client("s3")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     before = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     s3.put_object(Bucket=bucket, Key=key, Body=content)
@@ -271,7 +273,7 @@ def test_an_artifact_that_can_not_be_read_ends_the_run_and_retrains_nothing(firs
 
 
 def test_a_stray_word_in_a_cell_is_the_monitors_to_find(first, name):
-    lines = data.to_csv(SPLIT.batch, header=True).decode().splitlines()
+    lines = data_split.to_csv(SPLIT.batch, header=True).decode().splitlines()
     cells = lines[3].split(",")
     lines[3] = ",".join([cells[0], "unknown", *cells[2:]])
     uri = first.put(name, "\n".join(lines).encode())
@@ -282,7 +284,7 @@ def test_a_stray_word_in_a_cell_is_the_monitors_to_find(first, name):
 
 def test_a_batch_that_differs_as_a_whole_sets_no_row_aside(first, name):
     older = SPLIT.batch.assign(age=np.minimum(SPLIT.batch.age + 30, 110))
-    uri = first.put(name, data.to_csv(older, header=True))
+    uri = first.put(name, data_split.to_csv(older, header=True))
     execution, outputs = first.predict(uri, "quarantine")
     assert {violation["feature_name"] for violation in outputs.violations} == {"age"}
     assert execution.status == "CompletedWithFailures" and len(outputs.predictions) == ROWS
@@ -295,16 +297,16 @@ def test_an_unknown_policy_starts_nothing(first):
 
 def test_the_two_batches_by_one_call_each(first):
     lines = []
-    assert inference_pipeline.test_batch(first.environment, first.session, "clean", lines.append).status == "Succeeded"
-    assert inference_pipeline.test_batch(first.environment, first.session, "outliers", lines.append).status == "Failed"
+    assert inference_monitor.test_batch(first.environment, first.session, "clean", lines.append).status == "Succeeded"
+    assert inference_monitor.test_batch(first.environment, first.session, "outliers", lines.append).status == "Failed"
     assert any(line.startswith("Transform") for line in lines) and any("Quality check failed" in line for line in lines)
 
 
 def test_models_of_earlier_executions_are_removed_after_a_month(first):
     clean_run(first)
-    assert inference_pipeline.remove_models(first.session, days=30) == 0
-    assert inference_pipeline.remove_models(first.session, days=-1) > 0
-    assert inference_pipeline.remove_models(first.session, days=-1) == 0
+    assert inference_monitor.remove_models(first.session, days=30) == 0
+    assert inference_monitor.remove_models(first.session, days=-1) > 0
+    assert inference_monitor.remove_models(first.session, days=-1) == 0
 
 
 def test_the_version_approved_last_predicts_so_approving_an_older_one_rolls_back(sites):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Sandbox
-from mammo_mlops import data, demo, executions, inference_pipeline, train_pipeline
+from mammo_mlops import data_split, inference_monitor, train_pipeline
+from mammo_mlops.demo.demo import demo
+from mammo_mlops.pipelines import executions
 from mammo_mlops.registry import decide, list_versions
 from mammo_mlops.sandbox import server
 
@@ -29,7 +31,7 @@ class Prod:
 
     def deliver(self, content):
         """Put the batch where the schedule looks for it; None takes it away."""
-        key, s3 = data.batch_key(self.environment, "clean"), self.sandbox.client("s3", "prod")
+        key, s3 = data_split.batch_key(self.environment, "clean"), self.sandbox.client("s3", "prod")
         if content is None:
             s3.delete_object(Bucket=self.environment.default_bucket, Key=key)
         else:
@@ -65,19 +67,19 @@ def prod(own_sandbox):
     sandbox = own_sandbox
     environment, session = sandbox.environments.prod, sandbox.session("prod")
     server.advance(sandbox.folder, to="08:00")
-    split = data.split_data(data.packaged_data().frame, 7)
-    objects = data.objects_of(environment, split)
+    split = data_split.split_data(data_split.packaged_data().frame, 7)
+    objects = data_split.objects_of(environment, split)
     part_2 = next(key for key in objects if key.endswith("part-2.csv"))
-    data.upload(environment, {key: content for key, content in objects.items() if key != part_2}, session)
+    data_split.upload(environment, {key: content for key, content in objects.items() if key != part_2}, session)
     train_pipeline.deploy(environment, session)
-    inference_pipeline.deploy(environment, session)
+    inference_monitor.deploy(environment, session)
     applying = {name: demo.beside(server.environ(sandbox.folder), "jenkins", demo.APPLY, name) for name in ("prod", "registry")}
     execution = executions.follow(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
     assert execution.status == "Succeeded", execution
     for name, process in applying.items():
         demo.answer_of(process, f"Terraform of {name}")
     demo.confirm(sandbox.folder)
-    made = Prod(sandbox, {kind: objects[data.batch_key(environment, kind)] for kind in ("clean", "outliers")})
+    made = Prod(sandbox, {kind: objects[data_split.batch_key(environment, kind)] for kind in ("clean", "outliers")})
     made.new_mails()
     yield made
 
@@ -197,9 +199,9 @@ def test_drift_without_new_data_mails_once_and_trains_nothing(prod):
 
 
 def test_drift_with_new_data_trains_once_although_its_event_repeats_and_comes_late(prod):
-    split = data.split_data(data.packaged_data().frame, 7)
-    objects = data.objects_of(prod.environment, split)
-    data.upload(prod.environment, {key: content for key, content in objects.items() if key.endswith("part-2.csv")}, prod.sandbox.session("prod"))
+    split = data_split.split_data(data_split.packaged_data().frame, 7)
+    objects = data_split.objects_of(prod.environment, split)
+    data_split.upload(prod.environment, {key: content for key, content in objects.items() if key.endswith("part-2.csv")}, prod.sandbox.session("prod"))
     prod.deliver(prod.batches["clean"])
     prod.night(days=10)  # past the cool-down; a success ends the streak of drift
     prod.deliver(prod.batches["outliers"])

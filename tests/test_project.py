@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mammo_mlops.report import readme
+from mammo_mlops.reports.pages import readme
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("[!.]*.ipynb"))

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from mammo_mlops import promotion, run, step_code, terraform
-from mammo_mlops.bundle import PromotionRefused
+from mammo_mlops.deployment import promotion, terraform
+from mammo_mlops.pipelines import code
+from mammo_mlops.reports import run
+from mammo_mlops.deployment.bundle import PromotionRefused
 from mammo_mlops.environment import load_environment
 from mammo_mlops.sandbox import server
-from mammo_mlops.terraform import TerraformError
+from mammo_mlops.deployment.terraform import TerraformError
 
 PROJECT = Path(__file__).parent.parent
 RUN = run.run_notebooks
@@ -51,10 +53,10 @@ def place(own_sandbox, tmp_path_factory):
         for key, value in server.environ(own_sandbox.folder, "jenkins").items():
             patch.setenv(key, value)
         patch.chdir(folder)
-        step_code.git_commit.cache_clear()
+        code.git_commit.cache_clear()
         patch.setattr(run, "run_notebooks", lambda name, only, given, show: RUN(name, only or ["30", "50"], {"start": "no"}, quiet))
         yield own_sandbox, folder
-    step_code.git_commit.cache_clear()
+    code.git_commit.cache_clear()
 
 
 def deploy(name: str = "dev") -> promotion.Deployment:
@@ -75,7 +77,7 @@ def change(path: Path, old: str, new: str) -> None:
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
     git(path.parent, "commit", "-qam", f"{old} is {new}")
-    step_code.git_commit.cache_clear()
+    code.git_commit.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,7 @@ def test_a_part_that_was_tampered_with_is_named_and_nothing_is_deployed(place, s
     before = path.read_bytes()
     manifest = name.endswith("manifest.json")
     path.write_bytes(before.replace(b'"changes": [', b'"changes": ["nothing at all", ') if manifest else before + b"\n")
-    step_code.git_commit.cache_clear()
+    code.git_commit.cache_clear()
     try:
         for command in (promotion.execute, promotion.apply):
             with pytest.raises(PromotionRefused, match="nothing was deployed") as refused:
@@ -131,7 +133,7 @@ def test_a_part_that_was_tampered_with_is_named_and_nothing_is_deployed(place, s
             assert PARTS[name] in str(refused.value) or "commit" in str(refused.value)
     finally:
         path.write_bytes(before)
-        step_code.git_commit.cache_clear()
+        code.git_commit.cache_clear()
 
 
 def test_a_plan_is_stale_once_somebody_deploys_by_hand(place, second_plan):

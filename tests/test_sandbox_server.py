@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 
-from mammo_mlops.sandbox import accounts, server
+from mammo_mlops.demo import sandbox_accounts
+from mammo_mlops.sandbox import server
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_env_sh_is_all_a_shell_needs(sandbox):
 
 def test_stop_ends_it_and_its_state_and_status_says_so(sandbox, folder):
     facts = server.start(0, folder, sandbox.environments)
-    accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
+    sandbox_accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
     assert server.status(folder)["accounts"] == facts["accounts"]
     assert server.stop(folder) is True
     with pytest.raises(ProcessLookupError):
@@ -79,15 +80,15 @@ def test_stop_ends_it_and_its_state_and_status_says_so(sandbox, folder):
     with pytest.raises(server.SandboxError, match="No sandbox runs from"):
         server.environ(folder)
     server.start(facts["port"], folder, sandbox.environments)
-    assert accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
+    assert sandbox_accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
 
 
 def test_reset_empties_it_on_the_same_port(sandbox, folder):
     before = server.start(0, folder, sandbox.environments)
-    accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
+    sandbox_accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
     after = server.reset(folder, sandbox.environments)
     assert (after["port"], after["pid"] == before["pid"]) == (before["port"], False)
-    assert accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
+    assert sandbox_accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
 
 
 def test_a_second_start_says_that_one_runs(sandbox):

@@ -27,22 +27,22 @@ import json
 
 import boto3
 
-from mammo_mlops import data, inference_pipeline, registry, train_pipeline
+from mammo_mlops import data_split, inference_monitor, registry, train_pipeline
 from mammo_mlops.environment import load_environment
-from mammo_mlops.executions import follow
-from mammo_mlops.predictions import read_outputs
+from mammo_mlops.pipelines.executions import follow
+from mammo_mlops.monitoring.drift import read_outputs
 
 env, quiet = load_environment("dev"), lambda line: None
 session = env.session()
-data.upload(env, data.objects_of(env, data.split_data(data.find_raw_data().frame, 7)), session)
+data_split.upload(env, data_split.objects_of(env, data_split.split_data(data_split.find_raw_data().frame, 7)), session)
 train_pipeline.deploy(env, session)
 trained = follow(session, train_pipeline.start_training(env, session, {}), quiet)
 version = registry.describe_version(session.client("sagemaker"), train_pipeline.registered_arn(session, trained))
 registry.decide(boto3.Session(profile_name="approver"), version, "Approved", "AUC above the gate")
-inference_pipeline.deploy(env, session)
+inference_monitor.deploy(env, session)
 found = {"auc": float(version.metadata["auc"])}
 for kind in ("clean", "outliers"):
-    execution = inference_pipeline.test_batch(env, session, kind, quiet)
+    execution = inference_monitor.test_batch(env, session, kind, quiet)
     outputs = read_outputs(env, session, execution)
     found[kind] = [execution.status, len(outputs.predictions), sorted({violation["feature_name"] for violation in outputs.violations})]
 print(json.dumps(found))

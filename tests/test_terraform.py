@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from moto.events.models import EventPattern
 
-from mammo_mlops import terraform
+from mammo_mlops.deployment import terraform
 from mammo_mlops.sandbox import server
-from mammo_mlops.terraform import COLLECTOR, TerraformError, apply, changes, destroy, outputs, plan, saved_plan, terraform_command, versions
+from mammo_mlops.deployment.terraform import COLLECTOR, TerraformError, apply, changes, destroy, outputs, plan, saved_plan, terraform_command, versions
 
 PROJECT = Path(__file__).parent.parent
 ROOTS = ("production", "approval", "registry", "workload", "jenkins")

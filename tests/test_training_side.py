@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from mammo_mlops.executions import follow, start
+from mammo_mlops.pipelines.executions import follow, start
 
 ROOT = Path(__file__).parent.parent
 CLI = Path(sys.executable).parent / "mammo-mlops"

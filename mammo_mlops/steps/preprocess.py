@@ -88,14 +88,11 @@ def transform(
     return correct(frame[state["features"]])[0].fillna(state["medians"])
 
 # %% ../../nbs/20_preprocessing.ipynb #4228cf2f
-def to_csv(
-    frame: pd.DataFrame,
-    header: bool,
-) -> str:
+def to_csv(frame: pd.DataFrame, header: bool) -> str:
     """The frame as text, whole numbers without a decimal point, nothing where a value is missing."""
     return frame.to_csv(index=False, header=header, float_format="%.10g")
 
-
+# %% ../../nbs/20_preprocessing.ipynb #153c586b
 def for_xgboost(
     part: pd.DataFrame,  # Validated rows with their severity
     state: Dict[str, object],  # As `fit` gives it
@@ -145,9 +142,7 @@ def run(
     return {**read, **cut}
 
 # %% ../../nbs/20_preprocessing.ipynb #56ed5307
-def main(
-    argv: Optional[List[str]] = None,
-) -> int:
+def main(argv: Optional[List[str]] = None) -> int:
     """The command line, `python3 -m steps.preprocess --seed 7`; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True, help="of the split")
