@@ -114,7 +114,7 @@ def training_command(
         raise UnknownImage(f"The stand-in for {uri!r} does not run hyperparameter sagemaker_program; give a ContainerEntrypoint.")
     if image.name != "xgboost":
         raise UnknownImage(f"The stand-in for {uri!r} has no algorithm of its own for training; give a ContainerEntrypoint.")
-    return ["python3", str(PACKAGE / "sandbox/xgboost_algorithm.py"), image.version]
+    return ["python3", str(PACKAGE / "sandbox/containers/xgboost_algorithm.py"), image.version]
 
 # %% ../../../nbs/sandbox/containers/20_images.ipynb #9b6e0172
 def serving_command(
@@ -124,7 +124,7 @@ def serving_command(
     """What serves a model. Error: UnknownImage when the image has no server here."""
     if image.name != "xgboost":
         raise UnknownImage(f"The stand-in for {uri!r} serves no models; the one that does is sagemaker-xgboost:<version>.")
-    return ["python3", str(PACKAGE / "sandbox/xgboost_serving.py"), "serve"]
+    return ["python3", str(PACKAGE / "sandbox/containers/xgboost_serving.py"), "serve"]
 
 # %% ../../../nbs/sandbox/containers/20_images.ipynb #e4dfd704
 def image_files(
