@@ -183,7 +183,7 @@ def serve(
 def _server(front: object, listener: socket.socket) -> object:
     import waitress
 
-    from mammo_mlops.sandbox.front.front import Channel
+    from mammo_mlops.sandbox.front.wire import Channel
 
     server = waitress.create_server(front, sockets=[listener], threads=24, connection_limit=1000, asyncore_use_poll=True, clear_untrusted_proxy_headers=True)
     server.channel_class = Channel

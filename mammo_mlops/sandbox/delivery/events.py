@@ -27,7 +27,8 @@ from .agenda import Agenda
 from .asynchronous import Calls
 from .event_inputs import check_input, check_path, find, payload
 from .event_patterns import read_pattern
-from ..front.front import Call, Hook, refused, render_json
+from ..front.front import Hook
+from ..front.wire import Call, refused, render_json
 from .messages import EVENTS, Messages
 from ..state.policy import AwsError, Principal
 from .schedules import check_schedule, next_time

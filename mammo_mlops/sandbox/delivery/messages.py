@@ -23,7 +23,8 @@ from fastcore.basics import patch
 from moto.sns.models import Subscription, Topic, sns_backends
 from moto.sqs.models import Queue, sqs_backends
 
-from ..front.front import SNS_XML, Call, Hook, refused, render_query
+from ..front.front import Hook
+from ..front.wire import SNS_XML, Call, refused, render_query
 from ..state.policy import AwsError, Principal
 from ..state.store import Store, parse_policy
 

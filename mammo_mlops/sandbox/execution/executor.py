@@ -23,11 +23,12 @@ from botocore import xform_name
 from fastcore.basics import patch
 
 from ..containers.container import Launcher, has_mounts
-from .definition import Definition, Scope, Step, parameter_values, parse_definition, period_seconds, resolve
+from .definition import Definition, Scope, StepDefinition, parameter_values, parse_definition, period_seconds, resolve
 from .functions import run_function
 from ..containers.images import CARRIED, carried
 from .jobs import KINDS, TROUBLE, Jobs, Operation, job_name, job_operations, paged, present
-from .model_registry import ModelRegistry, validate
+from .model_registry import ModelRegistry
+from .validation import validate
 from ..state.policy import AwsError, Principal
 from .steps import STEP_CLASSES, Place, StepFailed, StepRun, StepStopped
 from ..state.store import Store
@@ -65,7 +66,7 @@ class Pipeline:
 class StepRecord:
     """One step of one execution."""
 
-    step: Step
+    step: StepDefinition
     started: datetime
     status: str = "Starting"
     ended: datetime | None = None
@@ -269,7 +270,7 @@ def turn_step(self: Executor, execution: Execution, record: StepRecord, status: 
     self.announce_step(execution, record, previous)
 
 # %% ../../../nbs/sandbox/execution/60_executor.ipynb #812b7530
-def may_start(execution: Execution, step: Step) -> bool:
+def may_start(execution: Execution, step: StepDefinition) -> bool:
     """Whether everything the step needs has ended as it must, and its branch was taken."""
     for name, statuses in step.needs.items():
         record = execution.steps.get(name)
@@ -285,7 +286,7 @@ def setbacks(execution: Execution) -> list[StepRecord]:
     return [record for record in execution.steps.values() if record.status in ("Failed", "Stopped")]
 
 # %% ../../../nbs/sandbox/execution/60_executor.ipynb #4bfcf2e9
-def awaited(execution: Execution, setback: StepRecord) -> list[Step]:
+def awaited(execution: Execution, setback: StepRecord) -> list[StepDefinition]:
     """The steps that wait for just this end."""
     return [step for step in execution.definition.steps.values() if setback.status in step.needs.get(setback.step.name, ())]
 
@@ -296,7 +297,7 @@ def recovered(execution: Execution, setback: StepRecord) -> bool:
     return any(record and record.status == "Succeeded" for record in records)
 
 # %% ../../../nbs/sandbox/execution/60_executor.ipynb #a7934180
-def startable(execution: Execution) -> list[Step]:
+def startable(execution: Execution) -> list[StepDefinition]:
     """Steps to start now; none after a failure for which no step waits."""
     if execution.stopping.is_set():
         return []
@@ -353,7 +354,7 @@ CACHE_STEP_KEYS = (
 
 
 def cache_key(
-    step: Step,
+    step: StepDefinition,
     raw: dict,  # Resolved
 ) -> str:
     """What must be equal for a cache hit; empty when the step is not cached."""
@@ -384,7 +385,7 @@ def trouble_of(error: Exception) -> str | None:
 
 # %% ../../../nbs/sandbox/execution/60_executor.ipynb #99695b49
 def delay(
-    step: Step,
+    step: StepDefinition,
     trouble: str | None,
     attempt: int,  # That failed, from 1
     seconds: float,  # Since the first attempt

@@ -11,10 +11,11 @@ __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed',
 import json
 from dataclasses import dataclass
 
-from .definition import Step, holds
+from .definition import StepDefinition, holds
 from .functions import run_function
 from .jobs import Job, Jobs, describe_job, run_job
-from .model_registry import ModelRegistry, validate
+from .model_registry import ModelRegistry
+from .validation import validate
 from ..state.policy import AwsError, Principal
 
 # %% ../../../nbs/sandbox/execution/50_steps.ipynb #9cc37ad5
@@ -43,7 +44,7 @@ class StepRun:
     def __init__(
         self,
         place: Place,
-        step: Step,
+        step: StepDefinition,
         raw: dict,  # The step, resolved
         name: str,  # For the job or model it makes
     ):
