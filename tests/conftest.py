@@ -13,6 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+import house
 from mammo_mlops.environment import Environments, load_environments
 from mammo_mlops.demo import sandbox_accounts
 from mammo_mlops.sandbox import server
@@ -24,6 +25,12 @@ LONGEST = ("test_jenkinsfile", "test_demo", "test_promotion", "test_training_sid
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest begin; pytest-xdist gives each file to one worker."""
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the style of the house measures, a line each."""
+    for line in house.summary():
+        terminalreporter.write_line(line)
 
 
 @dataclass(frozen=True, eq=False)
