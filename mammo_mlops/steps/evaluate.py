@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Z', 'GRID', 'POINTS', 'MODEL_NAME', 'CHUNK', 'VERSIONS', 'delong', 'auc_interval', 'resample', 'confusion_counts',
-           'average_precision', 'row_losses', 'measured', 'band', 'thinned', 'roc_curve', 'precision_recall_curve',
-           'wilson', 'calibration', 'choose_threshold', 'at_threshold', 'permutation_importance', 'gain_shares',
-           'compare', 'rivals', 'load_booster', 'Part', 'read_part', 'bootstrap_counts', 'metrics', 'evaluate',
-           'rounded', 'run', 'main']
+           'average_precision', 'row_losses', 'with_interval', 'band', 'thinned', 'roc_curve', 'precision_recall_curve',
+           'wilson', 'calibration_bins', 'choose_threshold', 'at_threshold', 'permutation_importance', 'gain_shares',
+           'compare_aucs', 'rival_scores', 'load_booster', 'LabelledRows', 'read_part', 'bootstrap_counts', 'metrics',
+           'predictor', 'feature_importance', 'evaluate_model', 'rounded', 'read_inputs', 'run', 'main']
 
 # %% ../../nbs/steps/10_evaluate.ipynb #05a18e6d
 import argparse
@@ -94,7 +94,7 @@ def row_losses(y_true: np.ndarray, y_prob: np.ndarray) -> Dict[str, np.ndarray]:
     return {"brier_score": (y_prob - y_true) ** 2, "log_loss": -np.log(np.where(y_true == 1, safe, 1 - safe))}
 
 # %% ../../nbs/steps/10_evaluate.ipynb #b6b2ac0f
-def measured(
+def with_interval(
     value: float,
     samples: np.ndarray,  # Bootstrap values
 ) -> Dict[str, object]:
@@ -157,7 +157,7 @@ def wilson(count: int, rows: int) -> Dict[str, float]:
     return {"value": share, "interval_low": max(0.0, middle - half), "interval_high": min(1.0, middle + half), "count": int(count), "rows": int(rows)}
 
 # %% ../../nbs/steps/10_evaluate.ipynb #6d719dd3
-def calibration(y_true: np.ndarray, y_prob: np.ndarray) -> List[Dict[str, float]]:
+def calibration_bins(y_true: np.ndarray, y_prob: np.ndarray) -> List[Dict[str, float]]:
     """Bins of rows by probability: the mean probability, and the share that is malignant."""
     order = np.argsort(y_prob, kind="stable")
     bins = np.array_split(order, int(np.clip(len(order) // 15, 1, 10)))
@@ -218,13 +218,13 @@ def gain_shares(booster: xgboost.Booster, features: List[str]) -> List[float]:
     return (found / max(found.sum(), 1e-12)).tolist()
 
 # %% ../../nbs/steps/10_evaluate.ipynb #468f8d22
-def compare(
+def compare_aucs(
     y_true: np.ndarray,
     scores: Dict[str, np.ndarray],  # By model; the first is compared with each of the others
 ) -> List[Dict[str, object]]:
     """AUC of each model, and what the first gains over it, with intervals and a two-sided p-value."""
     aucs, covariance = delong(y_true, np.array(list(scores.values())))
-    found = []
+    rows = []
     for index, (name, auc) in enumerate(zip(scores, aucs)):
         low, high = auc_interval(auc, covariance[index, index])
         row = {"model": name, "auc": auc, "interval_low": low, "interval_high": high}
@@ -233,11 +233,11 @@ def compare(
             error = math.sqrt(max(covariance[0, 0] + covariance[index, index] - 2 * covariance[0, index], 1e-12))
             p_value = math.erfc(abs(gain) / error / math.sqrt(2))
             row["gain"] = {"value": gain, "interval_low": gain - Z * error, "interval_high": gain + Z * error, "p_value": p_value}
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 # %% ../../nbs/steps/10_evaluate.ipynb #513ceecb
-def rivals(
+def rival_scores(
     train_x: pd.DataFrame,
     train_y: np.ndarray,
     x: pd.DataFrame,  # Test features
@@ -271,8 +271,8 @@ def load_booster(
 
 # %% ../../nbs/steps/10_evaluate.ipynb #a7924859
 @dataclass(frozen=True)
-class Part:
-    """Preprocessed rows."""
+class LabelledRows:
+    """Preprocessed rows and their classes."""
 
     x: pd.DataFrame  # Features, named
     y: np.ndarray  # 0 or 1
@@ -281,7 +281,7 @@ class Part:
 def read_part(
     folder: Path,  # Of CSV files without a header, label first
     features: List[str],
-) -> Part:
+) -> LabelledRows:
     """The rows of a part. Error: InvalidData."""
     files = sorted(folder.glob("*.csv"))
     if not files:
@@ -293,7 +293,7 @@ def read_part(
     labels = np.unique(y).tolist()
     if labels != [0, 1]:
         raise InvalidData(f"{folder.name}: found the labels {labels}; expected both 0 and 1; nothing was evaluated.")
-    return Part(frame.set_axis(features, axis=1).astype(float), y.astype(int))
+    return LabelledRows(frame.set_axis(features, axis=1).astype(float), y.astype(int))
 
 # %% ../../nbs/steps/10_evaluate.ipynb #5b682f99
 CHUNK = 4_000_000  # Cells of a matrix of resamples that are in memory at once
@@ -312,41 +312,54 @@ def metrics(y_true: np.ndarray, y_prob: np.ndarray, resamples: int, rng: np.rand
     low, high = auc_interval(aucs[0], covariance[0, 0])
     tp, fp, sampled = bootstrap_counts(y_true, y_prob, resamples, rng)
     precision, losses = average_precision(tp, fp), row_losses(y_true, y_prob)
-    found = {
+    measures = {
         "auc": {"value": aucs[0], "standard_deviation": math.sqrt(covariance[0, 0]), "interval_low": low, "interval_high": high},
-        "average_precision": measured(precision[0], precision[1:]),
-        **{name: measured(loss.mean(), sampled[name]) for name, loss in losses.items()},
+        "average_precision": with_interval(precision[0], precision[1:]),
+        **{name: with_interval(loss.mean(), sampled[name]) for name, loss in losses.items()},
     }
-    return found, {"roc": roc_curve(tp, fp), "precision_recall": precision_recall_curve(tp, fp)}
+    return measures, {"roc": roc_curve(tp, fp), "precision_recall": precision_recall_curve(tp, fp)}
 
-# %% ../../nbs/steps/10_evaluate.ipynb #7aaae98c
-def evaluate(
+# %% ../../nbs/steps/10_evaluate.ipynb #3a3dd81f
+def predictor(booster: xgboost.Booster, rows: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The model as a function from rows to probabilities; for few rows by one thread, as more cost more than they give."""
+    if rows < 10_000:
+        booster.set_param({"nthread": 1})
+    return lambda x: booster.inplace_predict(np.asarray(x, dtype=np.float32), validate_features=False).astype(float)
+
+# %% ../../nbs/steps/10_evaluate.ipynb #c053084c
+def feature_importance(
     booster: xgboost.Booster,
-    parts: Dict[str, Part],  # train, validation and test
+    predict: Callable[[np.ndarray], np.ndarray],  # As `predictor` gives it
+    test: LabelledRows,
+    rng: np.random.Generator,
+) -> List[Dict[str, object]]:
+    """Both views of each feature."""
+    lost = permutation_importance(predict, test.x.to_numpy(), test.y, rng)
+    shares = gain_shares(booster, list(test.x.columns))
+    return [{"feature": name, "gain_share": share, **loss} for name, share, loss in zip(test.x.columns, shares, lost)]
+
+# %% ../../nbs/steps/10_evaluate.ipynb #24eb0b8c
+def evaluate_model(
+    booster: xgboost.Booster,
+    parts: Dict[str, LabelledRows],  # train, validation and test
     sensitivity_target: float,
     resamples: int,
     seed: int,  # Of resampling and shuffling
 ) -> Dict[str, object]:
     """The evaluation, as evaluation.json holds it."""
-    def predict(x: np.ndarray) -> np.ndarray:
-        return booster.inplace_predict(np.asarray(x, dtype=np.float32), validate_features=False).astype(float)
-
     test, validation, rng = parts["test"], parts["validation"], np.random.default_rng(seed)
-    if len(test.y) < 10_000:
-        booster.set_param({"nthread": 1})  # on few rows, threads cost more than they give
+    predict = predictor(booster, len(test.y))
     y_prob = predict(test.x)
     threshold = choose_threshold(validation.y, predict(validation.x), sensitivity_target)
-    found, curves = metrics(test.y, y_prob, resamples, rng)
-    lost = permutation_importance(predict, test.x.to_numpy(), test.y, rng)
-    shares = gain_shares(booster, list(test.x.columns))
+    measures, curves = metrics(test.y, y_prob, resamples, rng)
     return {
         "version": 1,
-        "classification_metrics": {**found, **at_threshold(test.y, y_prob, threshold)},
+        "classification_metrics": {**measures, **at_threshold(test.y, y_prob, threshold)},
         "threshold": {"value": threshold, "sensitivity_target": sensitivity_target, "rule": "the highest at which validation reaches the target"},
         "curves": curves,
-        "calibration": calibration(test.y, y_prob),
-        "importance": [{"feature": name, "gain_share": share, **loss} for name, share, loss in zip(test.x.columns, shares, lost)],
-        "comparison": compare(test.y, {"XGBoost": y_prob, **rivals(parts["train"].x, parts["train"].y, test.x)}),
+        "calibration": calibration_bins(test.y, y_prob),
+        "importance": feature_importance(booster, predict, test, rng),
+        "comparison": compare_aucs(test.y, {"XGBoost": y_prob, **rival_scores(parts["train"].x, parts["train"].y, test.x)}),
         "rows": {name: {"rows": len(part.y), "malignant": int(part.y.sum())} for name, part in parts.items()},
         "methods": {"auc": "DeLong, logit scale", "average_precision, brier_score, log_loss, curves": "stratified bootstrap", "shares": "Wilson"},
     }
@@ -363,7 +376,19 @@ def rounded(value: object, digits: int = 6) -> object:
         return [rounded(item, digits) for item in value]
     return round(float(value), digits) if isinstance(value, (float, np.floating)) else value
 
-# %% ../../nbs/steps/10_evaluate.ipynb #ba13c2e5
+# %% ../../nbs/steps/10_evaluate.ipynb #f1f26568
+def read_inputs(
+    folder: Path,  # /opt/ml/processing
+) -> Tuple[xgboost.Booster, Dict[str, LabelledRows]]:
+    """The model and the three parts, which must have the same features. Error: InvalidData."""
+    features = json.loads((folder / "preprocessor" / "preprocessor.json").read_text())["features"]
+    parts = {name: read_part(folder / name, features) for name in ("train", "validation", "test")}
+    booster = load_booster(folder / "model" / "model.tar.gz")
+    if booster.num_features() != len(features):
+        raise InvalidData(f"model.tar.gz: found a model of {booster.num_features()} features; expected {len(features)}; nothing was evaluated.")
+    return booster, parts
+
+# %% ../../nbs/steps/10_evaluate.ipynb #b9ebffcb
 def run(
     ml: Path,  # /opt/ml
     sensitivity_target: float,
@@ -371,18 +396,14 @@ def run(
     seed: int = 0,
 ) -> Dict[str, object]:
     """Evaluate the model of the container; the content of evaluation.json."""
-    started, folder = time.perf_counter(), ml / "processing"
+    started = time.perf_counter()
     if not 0 < sensitivity_target < 1 or resamples < 100:
         raise InvalidData(f"arguments: found the sensitivity target {sensitivity_target} and {resamples} resamples; expected a target between 0 and 1, and 100 resamples or more; nothing was evaluated.")
-    state = json.loads((folder / "preprocessor" / "preprocessor.json").read_text())
-    parts = {name: read_part(folder / name, state["features"]) for name in ("train", "validation", "test")}
-    booster = load_booster(folder / "model" / "model.tar.gz")
-    if booster.num_features() != len(state["features"]):
-        raise InvalidData(f"model.tar.gz: found a model of {booster.num_features()} features; expected {len(state['features'])}; nothing was evaluated.")
-    found = evaluate(booster, parts, sensitivity_target, resamples, seed)
-    exact = found["threshold"]["value"]  # not rounded: a probability may equal it
-    content = {**rounded(found), "threshold": {**found["threshold"], "value": exact}, "versions": VERSIONS}
-    write_json(folder / "evaluation" / "evaluation.json", content)
+    booster, parts = read_inputs(ml / "processing")
+    evaluation = evaluate_model(booster, parts, sensitivity_target, resamples, seed)
+    exact = evaluation["threshold"]  # not rounded: a probability may equal it
+    content = {**rounded(evaluation), "threshold": exact, "versions": VERSIONS}
+    write_json(ml / "processing" / "evaluation" / "evaluation.json", content)
     auc = content["classification_metrics"]["auc"]
     print(f"{len(parts['test'].y)} test rows: AUC {auc['value']:.3f} ({auc['interval_low']:.3f} to {auc['interval_high']:.3f}); {time.perf_counter() - started:.2f} s")
     return content
