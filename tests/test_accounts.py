@@ -21,7 +21,7 @@ from mammo_mlops.cli import main
 from mammo_mlops.environment import account_session
 from mammo_mlops.sandbox import server
 from mammo_mlops.demo.sandbox_accounts import ADMINISTRATORS
-from mammo_mlops.sandbox.state.policy import Principal, evaluate
+from mammo_mlops.sandbox.state.policy import Principal, evaluate_policies
 from mammo_mlops.deployment.terraform import ACCOUNT_ROOTS, TerraformError, apply, facts_of, plan
 
 PROJECT = Path(__file__).parent.parent
@@ -295,9 +295,9 @@ def test_jenkins_makes_no_key_and_changes_none(sandbox, name):
     own = [key["Arn"] for key in keys if key["KeyManager"] == "CUSTOMER"]
     assert len(own) == 2
     for key in own:
-        assert evaluate(policies, jenkins, "kms:DescribeKey", key) == "Allow"
+        assert evaluate_policies(policies, jenkins, "kms:DescribeKey", key) == "Allow"
         for action in ("CreateAlias", "CreateGrant", "CreateKey", "DisableKey", "PutKeyPolicy", "ScheduleKeyDeletion"):
-            assert evaluate(policies, jenkins, f"kms:{action}", key) is None, action
+            assert evaluate_policies(policies, jenkins, f"kms:{action}", key) is None, action
 
 
 READERS = [  # Whose key, who reads, whether it may
@@ -321,10 +321,10 @@ def test_a_key_decrypts_for_those_who_need_it(sandbox, owner, profile, role, exp
     key = kms.describe_key(KeyId=sandbox.environments.registry.kms_key)["KeyMetadata"]["Arn"]
     policy = json.loads(kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
     session = Principal(account, f"arn:aws:sts::{account}:assumed-role/{role}/test")
-    decisions = [evaluate(policies, session, "kms:Decrypt", key) for policies in (documents(sandbox, profile, role), [policy])]
+    decisions = [evaluate_policies(policies, session, "kms:Decrypt", key) for policies in (documents(sandbox, profile, role), [policy])]
     assert (decisions == ["Allow", "Allow"]) == expected
     stranger = Principal(account, f"arn:aws:sts::{account}:assumed-role/stranger/test")
-    assert evaluate([policy], stranger, "kms:Decrypt", key) is None and evaluate([policy], session, "kms:Encrypt", key) is None
+    assert evaluate_policies([policy], stranger, "kms:Decrypt", key) is None and evaluate_policies([policy], session, "kms:Encrypt", key) is None
 
 
 @pytest.mark.parametrize(("profile", "role"), [("dev", "mammo-sagemaker-execution-role"), ("dev", "mammo-studio-role"), ("prod", "mammo-sagemaker-execution-role")])
@@ -333,7 +333,7 @@ def test_sagemaker_takes_a_role_for_its_own_account_alone(sandbox, profile, role
     trust = sandbox.client("iam", profile).get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
     assert [statement["Condition"] for statement in trust["Statement"]] == [{"StringEquals": {"aws:SourceAccount": own}}]
     service, arn = Principal("", "sagemaker.amazonaws.com"), f"arn:aws:iam::{own}:role/{role}"
-    decisions = [evaluate([trust], service, "sts:AssumeRole", arn, context) for context in ({"aws:SourceAccount": own}, {"aws:SourceAccount": other}, {})]
+    decisions = [evaluate_policies([trust], service, "sts:AssumeRole", arn, context) for context in ({"aws:SourceAccount": own}, {"aws:SourceAccount": other}, {})]
     assert decisions == ["Allow", None, None]
 
 
@@ -374,7 +374,7 @@ def test_a_bucket_answers_over_tls_only(sandbox):
         policy, account = json.loads(sandbox.client("s3", profile).get_bucket_policy(Bucket=bucket)["Policy"]), sandbox.account(profile.partition("-")[0])
         root = Principal(account, f"arn:aws:iam::{account}:root")
         for action, resource in (("s3:GetObject", f"arn:aws:s3:::{bucket}/x"), ("s3:ListBucket", f"arn:aws:s3:::{bucket}")):
-            assert [evaluate([policy], root, action, resource, {"aws:SecureTransport": tls}) for tls in ("false", "true")] == ["Deny", None], bucket
+            assert [evaluate_policies([policy], root, action, resource, {"aws:SecureTransport": tls}) for tls in ("false", "true")] == ["Deny", None], bucket
 
 
 def looked_at(sandbox: Sandbox, name: str) -> list[infra_checks.Check]:
@@ -396,7 +396,7 @@ def test_jenkins_sees_that_an_account_is_as_planned(sandbox, name):
     policies = documents(sandbox, name, registry.jenkins_role)
     for role in [check.what.partition(" ")[2] for check in checks if check.what.startswith("role ")]:
         for action in ("GetRole", "GetRolePolicy", "ListRolePolicies", "ListAttachedRolePolicies"):
-            assert evaluate(policies, jenkins, f"iam:{action}", f"arn:aws:iam::{account}:role/{role}") == "Allow", (role, action)
+            assert evaluate_policies(policies, jenkins, f"iam:{action}", f"arn:aws:iam::{account}:role/{role}") == "Allow", (role, action)
 
 
 def test_what_somebody_changed_by_hand_is_red_and_says_who_puts_it_right(sandbox):

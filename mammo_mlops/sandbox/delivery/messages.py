@@ -25,8 +25,8 @@ from moto.sqs.models import Queue, sqs_backends
 
 from ..front.front import Hook
 from ..front.wire import SNS_XML, Call, refused, render_query
-from ..state.policy import AwsError, Principal
-from ..state.store import Store, parse_policy
+from ..state.policy import AwsError, Principal, parse_policy
+from ..state.store import Store
 
 # %% ../../../nbs/sandbox/delivery/30_messages.ipynb #e3364ff0
 class Messages:

@@ -18,8 +18,8 @@ from botocore import xform_name
 from fastcore.basics import patch
 
 from .validation import validate
-from ..state.policy import AwsError, Principal, as_list
-from ..state.store import Store, parse_policy, split_uri
+from ..state.policy import AwsError, Principal, as_list, parse_policy
+from ..state.store import Store, split_s3_uri
 
 # %% ../../../nbs/sandbox/execution/10_model_registry.ipynb #c6d92f41
 @dataclass
@@ -409,7 +409,7 @@ def _check_container(self: ModelRegistry, principal: Principal, role_arn: str, c
 def _check_model_data(self: ModelRegistry, role_arn: str, uri: str) -> None:
     role = self.store.role_principal(role_arn, "SageMaker", "sagemaker.amazonaws.com")
     try:
-        split_uri(uri)
+        split_s3_uri(uri)
         self.store.read(role, uri)
     except AwsError as error:
         advice = f'Please ensure that the role "{role_arn}" exists and that it has "s3:GetObject" permissions on the object.'
