@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['UCI_URL', 'RAW_NAME', 'RawData', 'download_uci', 'packaged_data', 'find_raw_data', 'DataSplit', 'split_data',
-           'with_outliers', 'to_csv', 'data_prefix', 's3_uri', 'batch_key', 'labels_key', 'objects_of', 'manifest_of',
-           'upload', 'read_objects', 'read_dataset', 'read_manifest']
+           'with_outliers', 'raw_csv', 'dataset_objects', 'manifest_of', 'read_dataset']
 
 # %% ../nbs/10_data_split.ipynb #69f510d3
 import hashlib
@@ -25,6 +24,7 @@ import pandas as pd
 
 from .environment import Environment, find_environments
 from .steps.schema import FAULTS, FEATURES, TARGET, InvalidData, correct, read_raw, validate_training
+from .storage import batch_uri, data_uri, labels_uri, manifest_uri, read_objects
 
 # %% ../nbs/10_data_split.ipynb #e6b5a018
 UCI_URL = "https://archive.ics.uci.edu/static/public/161/mammographic+mass.zip"
@@ -128,90 +128,30 @@ def with_outliers(
     return drifted
 
 # %% ../nbs/10_data_split.ipynb #c138a503
-def to_csv(
+def raw_csv(
     frame: pd.DataFrame,  # Whole numbers, NaN where missing
     header: bool,
 ) -> bytes:
     """The frame as it is stored; whole numbers carry no decimal point."""
     return frame.astype("Int64").to_csv(index=False, header=header, lineterminator="\n").encode()
 
-# %% ../nbs/10_data_split.ipynb #8403d72b
-def data_prefix(
-    environment: Environment,
-    name: str,  # "train-dataset" or "batch-dataset"
-) -> str:
-    """Key prefix of a data set, with its final slash."""
-    return f"{environment.model_name}/data/{name}/"
-
-# %% ../nbs/10_data_split.ipynb #907191b2
-def s3_uri(bucket: str, key: str) -> str:
-    """`s3://bucket/key`."""
-    return f"s3://{bucket}/{key}"
-
-# %% ../nbs/10_data_split.ipynb #d5e17ea0
-def batch_key(
-    environment: Environment,
-    kind: str,  # "clean" or "outliers"
-) -> str:
-    """Key of a batch."""
-    endings = {"clean": ".csv", "outliers": "-outliers.csv"}
-    if kind not in endings:
-        raise ValueError(f"batch: found {kind!r}; expected {' or '.join(endings)}.")
-    return data_prefix(environment, "batch-dataset") + environment.batch_dataset_filename.removesuffix(".csv") + endings[kind]
-
-# %% ../nbs/10_data_split.ipynb #04667222
-def labels_key(environment: Environment) -> str:
-    """Key of the batch's labels, by row."""
-    return f"{environment.model_name}/data/ground-truth/{environment.batch_dataset_filename}"
-
 # %% ../nbs/10_data_split.ipynb #c0596de6
-def objects_of(environment: Environment, split: DataSplit) -> dict[str, bytes]:
-    """Every object of the environment's data, by key."""
+def dataset_objects(environment: Environment, split: DataSplit) -> dict[str, bytes]:
+    """Every object of the environment's data, by URI."""
     parts = {"part-1": split.train_part_1, "part-2": split.train_part_2}
-    train = data_prefix(environment, "train-dataset")
+    train = data_uri(environment, "train-dataset")
     return {
-        **{f"{train}{part}.csv": to_csv(parts[part], header=False) for part in environment.train_pipeline.train_datasets},
-        batch_key(environment, "clean"): to_csv(split.batch, header=True),
-        batch_key(environment, "outliers"): to_csv(split.batch_outliers, header=True),
-        labels_key(environment): to_csv(split.batch_labels.reset_index(drop=True).reset_index(names="row"), header=True),
+        **{f"{train}{part}.csv": raw_csv(parts[part], header=False) for part in environment.train_pipeline.train_datasets},
+        batch_uri(environment, "clean"): raw_csv(split.batch, header=True),
+        batch_uri(environment, "outliers"): raw_csv(split.batch_outliers, header=True),
+        labels_uri(environment): raw_csv(split.batch_labels.reset_index(drop=True).reset_index(names="row"), header=True),
     }
 
 # %% ../nbs/10_data_split.ipynb #49f65cdd
 def manifest_of(environment: Environment, raw: RawData, seed: int) -> dict[str, bytes]:
-    """The manifest object, by key."""
+    """The manifest object, by URI."""
     content = {"source": raw.source, "rows": len(raw.frame), "sha256": raw.sha256, "seed": seed}
-    return {f"{environment.model_name}/data/manifest.json": json.dumps(content, indent=1).encode()}
-
-# %% ../nbs/10_data_split.ipynb #57745b92
-def upload(
-    environment: Environment,
-    objects: dict[str, bytes],  # By key
-    session: boto3.Session,  # In the environment's account
-) -> None:
-    """Put objects into the environment's bucket, encrypted with its key; what the same key held stays as an older version."""
-    s3 = session.client("s3")
-    for key, content in objects.items():
-        s3.put_object(
-            Bucket=environment.default_bucket,
-            Key=key,
-            Body=content,
-            ServerSideEncryption="aws:kms",
-            SSEKMSKeyId=environment.kms_key_arn,
-        )
-
-# %% ../nbs/10_data_split.ipynb #dda5fae4
-def read_objects(
-    environment: Environment,
-    name: str,  # "train-dataset" or "batch-dataset"
-    session: boto3.Session,
-) -> dict[str, bytes]:
-    """The objects of a data set, by key, in the order of their keys."""
-    s3, prefix = session.client("s3"), data_prefix(environment, name)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=environment.default_bucket, Prefix=prefix)
-    keys = sorted(item["Key"] for page in pages for item in page.get("Contents", []))
-    if not keys:
-        raise InvalidData(f"{s3_uri(environment.default_bucket, prefix)}: found no objects; expected the data split's; nothing was read.")
-    return {key: s3.get_object(Bucket=environment.default_bucket, Key=key)["Body"].read() for key in keys}
+    return {manifest_uri(environment): json.dumps(content, indent=1).encode()}
 
 # %% ../nbs/10_data_split.ipynb #0d6accfd
 def read_dataset(
@@ -220,15 +160,9 @@ def read_dataset(
     session: boto3.Session,
 ) -> pd.DataFrame:
     """A data set of the bucket as one frame, uncorrected."""
-    frames = [read_raw(content, key) for key, content in read_objects(environment, name, session).items()]
+    folder = data_uri(environment, name)
+    objects = read_objects(session, folder)
+    if not objects:
+        raise InvalidData(f"{folder}: found no objects; expected the data split's; nothing was read. Split the data first: mammo-mlops run --environment {environment.env_group} --only 10")
+    frames = [read_raw(content, f"{folder}{file}") for file, content in objects.items()]
     return pd.concat(frames, ignore_index=True)
-
-# %% ../nbs/10_data_split.ipynb #01416513
-def read_manifest(environment: Environment, session: boto3.Session) -> dict:
-    """What the data in the bucket is: source, rows, sha256 and seed; empty where nothing was split yet."""
-    s3 = session.client("s3")
-    key = f"{environment.model_name}/data/manifest.json"
-    listed = s3.list_objects_v2(Bucket=environment.default_bucket, Prefix=key)
-    if not listed.get("KeyCount"):
-        return {}
-    return json.loads(s3.get_object(Bucket=environment.default_bucket, Key=key)["Body"].read())

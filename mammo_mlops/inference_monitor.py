@@ -11,16 +11,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import boto3
-import pandas as pd
 
 from .pipelines import executions
-from .data_split import batch_key, s3_uri
 from .environment import Environment
-from .pipelines.executions import Execution, ExecutionFailed, Step, follow
-
+from .pipelines.executions import Execution, ExecutionFailed, follow
 from .monitoring.drift import MONITOR_STEP, Outputs, drift_found, verdict
 from .pipelines.sdk import configure_sdk
-from .pipelines.code import git_commit, step_code_prefix
+from .pipelines.code import git_commit, step_code, step_code_sha256
+from .storage import batch_uri, code_uri
 from .train_pipeline import deploy_definition
 
 # %% ../nbs/50_inference_monitor.ipynb #edfafc87
@@ -29,7 +27,7 @@ def build(environment: Environment) -> str:
     configure_sdk(environment.aws_region)
     from mammo_mlops.pipelines.inference import inference_definition  # the SDK reads its settings on import, which takes seconds
 
-    return inference_definition(environment, f"s3://{environment.default_bucket}/{step_code_prefix(environment)}")
+    return inference_definition(environment, code_uri(environment, step_code_sha256(step_code())))
 
 # %% ../nbs/50_inference_monitor.ipynb #7093b226
 def deploy(
@@ -72,8 +70,7 @@ def test_batch(
     show: Callable[[str], None] = print,  # Takes one line
 ) -> Execution:
     """Predict one of the two batches with the deployed pipeline, and wait for the end."""
-    batch = s3_uri(environment.default_bucket, batch_key(environment, kind))
-    return follow(session, start_inference(environment, session, batch), show)
+    return follow(session, start_inference(environment, session, batch_uri(environment, kind)), show)
 
 # %% ../nbs/50_inference_monitor.ipynb #6701f036
 def check_predicted(execution: Execution) -> Execution:

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from .environment import Environment
 from .pipelines.executions import Execution, deployed_definition, list_executions
 from .registry import ModelVersion
+from .storage import read_json_object, s3_uri
 from .deployment.terraform import ACCOUNT_ROOTS
 
 # %% ../nbs/60_infra_checks.ipynb #2888ac38
@@ -72,12 +73,7 @@ def managed(
 # %% ../nbs/60_infra_checks.ipynb #7a4c805c
 def read_state(session: boto3.Session, bucket: str, key: str) -> Resources:
     """What the state in S3 manages; nothing where nothing was applied yet."""
-    try:
-        return managed(json.loads(session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()))
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchKey":
-            raise
-        return {}
+    return managed(read_json_object(session, s3_uri(bucket, key)) or {})
 
 # %% ../nbs/60_infra_checks.ipynb #c0095b0e
 APPLY = "mammo-mlops terraform plan, then apply: the account differs from the repository"

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import boto3
 import pandas as pd
-from botocore.exceptions import ClientError
 from matplotlib.figure import Figure
 
 from .pipelines import executions
@@ -21,7 +20,8 @@ from .environment import Environment, Pipeline
 from .pipelines.executions import Execution, upsert
 from .pipelines.code import deploy_functions
 from .pipelines.sdk import configure_sdk
-from .pipelines.code import git_commit, step_code, step_code_prefix, step_code_sha256, upload_step_code
+from .pipelines.code import git_commit, step_code, step_code_sha256, upload_step_code
+from .storage import code_uri, read_json_object, version_uri
 
 # %% ../nbs/30_train_pipeline.ipynb #820c52ef
 def build(environment: Environment) -> str:
@@ -29,8 +29,8 @@ def build(environment: Environment) -> str:
     configure_sdk(environment.aws_region)
     from mammo_mlops.pipelines.train import train_definition  # the SDK reads its settings on import, which takes seconds
 
-    code = f"s3://{environment.default_bucket}/{step_code_prefix(environment)}"
-    return train_definition(environment, code, step_code_sha256(step_code()), git_commit())
+    code_sha256 = step_code_sha256(step_code())
+    return train_definition(environment, code_uri(environment, code_sha256), code_sha256, git_commit())
 
 # %% ../nbs/30_train_pipeline.ipynb #6d3555ad
 def definition_sha256(
@@ -74,14 +74,7 @@ def start_training(
 # %% ../nbs/30_train_pipeline.ipynb #79440bbd
 def read_evaluation(environment: Environment, session: boto3.Session, execution: Execution) -> dict | None:
     """The execution's evaluation, or None when it did not come that far."""
-    key = f"{environment.model_name}/{environment.env_group}/{execution.id}/evaluation/evaluation.json"
-    try:
-        answer = session.client("s3").get_object(Bucket=environment.model_artifacts_bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            return None
-        raise
-    return json.loads(answer["Body"].read())
+    return read_json_object(session, version_uri(environment, execution.id, "evaluation/evaluation.json"))
 
 # %% ../nbs/30_train_pipeline.ipynb #3c109b07
 def registered_arn(session: boto3.Session, execution: Execution) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from mammo_mlops.deployment.bundle import build_definitions
-from mammo_mlops.data_split import objects_of, packaged_data, split_data
+from mammo_mlops.data_split import dataset_objects, packaged_data, split_data
 from mammo_mlops.demo.demo import demo
 from mammo_mlops.environment import load_environment
 from mammo_mlops.sandbox.containers import xgboost_algorithm
@@ -41,7 +41,7 @@ def module(name: str, *arguments: str) -> list[str]:
 
 def training_rows() -> bytes:
     """Part 1 of the packaged data, as the pipeline gets it."""
-    objects = objects_of(ENVIRONMENT, split_data(packaged_data().frame, seed=7))
+    objects = dataset_objects(ENVIRONMENT, split_data(packaged_data().frame, seed=7))
     return next(content for key, content in objects.items() if key.endswith("train-dataset/part-1.csv"))
 
 

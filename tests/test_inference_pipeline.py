@@ -19,11 +19,12 @@ from mammo_mlops import data_split, inference_monitor, registry, train_pipeline
 from mammo_mlops.monitoring import quality, drift
 from mammo_mlops.environment import Environment, Environments, load_environments
 from mammo_mlops.pipelines.executions import Execution, ExecutionFailed, follow, function_answer, list_executions
-from mammo_mlops.monitoring.drift import Outputs, drift_found, execution_uri, read_object, read_outputs
+from mammo_mlops.monitoring.drift import Outputs, drift_found, read_outputs
 from mammo_mlops.demo import sandbox_accounts
 from mammo_mlops.sandbox import server
 from mammo_mlops.steps import preprocess
 from mammo_mlops.steps.schema import FEATURES, TARGET, InvalidData
+from mammo_mlops.storage import batch_uri, data_uri, execution_uri, labels_uri, read_object, write_object, write_objects
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 SPLIT = data_split.split_data(data_split.packaged_data().frame, seed=7)
@@ -53,13 +54,13 @@ class Site:
 
     def batch(self, kind: str) -> str:
         """Address of one of the split's batches."""
-        return f"s3://{self.environment.default_bucket}/{data_split.batch_key(self.environment, kind)}"
+        return batch_uri(self.environment, kind)
 
     def put(self, name: str, content: bytes) -> str:
         """A batch with this content; its address."""
-        key = f"{data_split.data_prefix(self.environment, 'batch-dataset')}{name}.csv"
-        data_split.upload(self.environment, {key: content}, self.session)
-        return f"s3://{self.environment.default_bucket}/{key}"
+        uri = f"{data_uri(self.environment, 'batch-dataset')}{name}.csv"
+        write_object(self.environment, self.session, uri, content)
+        return uri
 
 
 def make_site(folder: Path, environments: Environments, name: str) -> Site:
@@ -67,7 +68,7 @@ def make_site(folder: Path, environments: Environments, name: str) -> Site:
     given, session = getattr(environments, name), sandbox_accounts.session(folder, name)
     monitoring = given.monitoring.model_copy(update={"engine": ENGINES[name]})
     environment = Environment(given.workload.model_copy(update={"monitoring": monitoring}), given.registry)
-    data_split.upload(environment, data_split.objects_of(environment, SPLIT), session)
+    write_objects(environment, session, data_split.dataset_objects(environment, SPLIT))
     inference_monitor.deploy(environment, session)
     train_pipeline.deploy(environment, session)
     unapproved = follow(session, inference_monitor.start_inference(environment, session), quiet)
@@ -143,7 +144,7 @@ def test_what_the_model_saw_is_what_training_would_have_made_of_the_same_rows(si
     state = json.loads(read_object(site.session, outputs.version["preprocessor_uri"]))
     raw = pd.concat([SPLIT.batch, SPLIT.batch_labels], axis=1)[[*FEATURES, TARGET]]
     trained = [line.split(",")[1:] for line in preprocess.for_xgboost(raw, state).splitlines()]
-    selected = read_object(site.session, execution_uri(site.environment, execution, "selected/selected.csv")).decode()
+    selected = read_object(site.session, execution_uri(site.environment, execution.id, "selected/selected.csv")).decode()
     assert [line.split(",")[2:] for line in selected.splitlines()] == trained
     with tempfile.TemporaryDirectory() as folder:
         artifact = io.BytesIO(read_object(site.session, outputs.version["model_artifact_uri"]))
@@ -156,7 +157,7 @@ def test_what_the_model_saw_is_what_training_would_have_made_of_the_same_rows(si
 
 def test_labels_that_arrive_later_say_whether_the_predictions_were_right(first):
     execution, outputs = clean_run(first)
-    known = read_object(first.session, f"s3://{first.environment.default_bucket}/{data_split.labels_key(first.environment)}")
+    known = read_object(first.session, labels_uri(first.environment))
     wrong = pd.read_csv(io.BytesIO(known)).eval(f"{TARGET} = 1 - {TARGET}").to_csv(index=False).encode()
 
     def night(content: bytes) -> quality.Night:
@@ -209,7 +210,7 @@ def test_a_batch_gone_wrong_raises_the_alarm_under_every_policy(site, policy):
 
 def test_rows_set_aside_are_named_with_what_is_wrong_and_without_their_values(site):
     execution, outputs = site.predict(site.batch("outliers"), "quarantine")
-    aside = pd.read_csv(io.BytesIO(read_object(site.session, execution_uri(site.environment, execution, "quarantine/quarantine.csv"))))
+    aside = pd.read_csv(io.BytesIO(read_object(site.session, execution_uri(site.environment, execution.id, "quarantine/quarantine.csv"))))
     assert list(aside) == ["row", "feature", "fault"]
     assert set(aside["row"]).isdisjoint(outputs.predictions["row"])
     assert set(aside.loc[aside.feature == "age", "row"]) == set(np.flatnonzero(SPLIT.batch_outliers.age > 120))
@@ -273,7 +274,7 @@ def test_an_artifact_that_can_not_be_read_ends_the_run_and_retrains_nothing(firs
 
 
 def test_a_stray_word_in_a_cell_is_the_monitors_to_find(first, name):
-    lines = data_split.to_csv(SPLIT.batch, header=True).decode().splitlines()
+    lines = data_split.raw_csv(SPLIT.batch, header=True).decode().splitlines()
     cells = lines[3].split(",")
     lines[3] = ",".join([cells[0], "unknown", *cells[2:]])
     uri = first.put(name, "\n".join(lines).encode())
@@ -284,7 +285,7 @@ def test_a_stray_word_in_a_cell_is_the_monitors_to_find(first, name):
 
 def test_a_batch_that_differs_as_a_whole_sets_no_row_aside(first, name):
     older = SPLIT.batch.assign(age=np.minimum(SPLIT.batch.age + 30, 110))
-    uri = first.put(name, data_split.to_csv(older, header=True))
+    uri = first.put(name, data_split.raw_csv(older, header=True))
     execution, outputs = first.predict(uri, "quarantine")
     assert {violation["feature_name"] for violation in outputs.violations} == {"age"}
     assert execution.status == "CompletedWithFailures" and len(outputs.predictions) == ROWS

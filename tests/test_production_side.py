@@ -14,6 +14,7 @@ from mammo_mlops.demo.demo import demo
 from mammo_mlops.pipelines import executions
 from mammo_mlops.registry import decide, list_versions
 from mammo_mlops.sandbox import server
+from mammo_mlops.storage import batch_uri, bucket_and_key, write_objects
 
 
 @dataclass
@@ -31,11 +32,11 @@ class Prod:
 
     def deliver(self, content):
         """Put the batch where the schedule looks for it; None takes it away."""
-        key, s3 = data_split.batch_key(self.environment, "clean"), self.sandbox.client("s3", "prod")
+        (bucket, key), s3 = bucket_and_key(batch_uri(self.environment)), self.sandbox.client("s3", "prod")
         if content is None:
-            s3.delete_object(Bucket=self.environment.default_bucket, Key=key)
+            s3.delete_object(Bucket=bucket, Key=key)
         else:
-            s3.put_object(Bucket=self.environment.default_bucket, Key=key, Body=content)
+            s3.put_object(Bucket=bucket, Key=key, Body=content)
 
     def night(self, **move):
         """Let it become 23:00 and everything settle; the night's executions by pipeline, and the subjects of its mails but for the deadline's."""
@@ -68,9 +69,8 @@ def prod(own_sandbox):
     environment, session = sandbox.environments.prod, sandbox.session("prod")
     server.advance(sandbox.folder, to="08:00")
     split = data_split.split_data(data_split.packaged_data().frame, 7)
-    objects = data_split.objects_of(environment, split)
-    part_2 = next(key for key in objects if key.endswith("part-2.csv"))
-    data_split.upload(environment, {key: content for key, content in objects.items() if key != part_2}, session)
+    objects = data_split.dataset_objects(environment, split)
+    write_objects(environment, session, {uri: content for uri, content in objects.items() if not uri.endswith("part-2.csv")})
     train_pipeline.deploy(environment, session)
     inference_monitor.deploy(environment, session)
     applying = {name: demo.beside(server.environ(sandbox.folder), "jenkins", demo.APPLY, name) for name in ("prod", "registry")}
@@ -79,7 +79,7 @@ def prod(own_sandbox):
     for name, process in applying.items():
         demo.answer_of(process, f"Terraform of {name}")
     demo.confirm(sandbox.folder)
-    made = Prod(sandbox, {kind: objects[data_split.batch_key(environment, kind)] for kind in ("clean", "outliers")})
+    made = Prod(sandbox, {kind: objects[batch_uri(environment, kind)] for kind in ("clean", "outliers")})
     made.new_mails()
     yield made
 
@@ -200,8 +200,8 @@ def test_drift_without_new_data_mails_once_and_trains_nothing(prod):
 
 def test_drift_with_new_data_trains_once_although_its_event_repeats_and_comes_late(prod):
     split = data_split.split_data(data_split.packaged_data().frame, 7)
-    objects = data_split.objects_of(prod.environment, split)
-    data_split.upload(prod.environment, {key: content for key, content in objects.items() if key.endswith("part-2.csv")}, prod.sandbox.session("prod"))
+    objects = data_split.dataset_objects(prod.environment, split)
+    write_objects(prod.environment, prod.sandbox.session("prod"), {uri: content for uri, content in objects.items() if uri.endswith("part-2.csv")})
     prod.deliver(prod.batches["clean"])
     prod.night(days=10)  # past the cool-down; a success ends the streak of drift
     prod.deliver(prod.batches["outliers"])

@@ -27,14 +27,14 @@ import json
 
 import boto3
 
-from mammo_mlops import data_split, inference_monitor, registry, train_pipeline
+from mammo_mlops import data_split, inference_monitor, registry, storage, train_pipeline
 from mammo_mlops.environment import load_environment
 from mammo_mlops.pipelines.executions import follow
 from mammo_mlops.monitoring.drift import read_outputs
 
 env, quiet = load_environment("dev"), lambda line: None
 session = env.session()
-data_split.upload(env, data_split.objects_of(env, data_split.split_data(data_split.find_raw_data().frame, 7)), session)
+storage.write_objects(env, session, data_split.dataset_objects(env, data_split.split_data(data_split.find_raw_data().frame, 7)))
 train_pipeline.deploy(env, session)
 trained = follow(session, train_pipeline.start_training(env, session, {}), quiet)
 version = registry.describe_version(session.client("sagemaker"), train_pipeline.registered_arn(session, trained))

@@ -25,7 +25,7 @@ def raw_rows(seed: int) -> pd.DataFrame:
 
 def as_trained(rows: pd.DataFrame, state: dict) -> list[list[str]]:
     """The features of each row, as the Train step gets them."""
-    frame = validate_training(correct(read_raw(data_split.to_csv(rows, header=False), "training"))[0])
+    frame = validate_training(correct(read_raw(data_split.raw_csv(rows, header=False), "training"))[0])
     return [line.split(",")[1:] for line in preprocess.for_xgboost(frame, state).splitlines()]
 
 
@@ -64,7 +64,7 @@ def test_the_order_of_the_rows_changes_no_row(tmp_path, state):
     texts = {}
     for name, frame in {"straight": rows, "shuffled": rows.iloc[order]}.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / "batch.csv").write_bytes(data_split.to_csv(frame[list(FEATURES)], header=True))
+        (tmp_path / name / "batch.csv").write_bytes(data_split.raw_csv(frame[list(FEATURES)], header=True))
         texts[name] = preprocess_batch.features_csv(preprocess_batch.read_batch(tmp_path / name), state).splitlines()[1:]
     plain = {name: [line.partition(",")[2] for line in lines] for name, lines in texts.items()}
     assert plain["shuffled"] == [plain["straight"][number] for number in order]
@@ -74,6 +74,6 @@ def test_a_row_alone_is_imputed_as_in_its_batch(tmp_path, state):
     rows = raw_rows(4)
     expected = as_trained(rows, state)
     for number in np.flatnonzero(rows[list(FEATURES)].isna().any(axis=1))[:10]:
-        (tmp_path / "batch.csv").write_bytes(data_split.to_csv(rows[list(FEATURES)].iloc[[number]], header=True))
+        (tmp_path / "batch.csv").write_bytes(data_split.raw_csv(rows[list(FEATURES)].iloc[[number]], header=True))
         line = preprocess_batch.features_csv(preprocess_batch.read_batch(tmp_path), state).splitlines()[1]
         assert line.split(",")[1:] == expected[number]

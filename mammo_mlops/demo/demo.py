@@ -32,11 +32,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..deployment import promotion
 from ..deployment.accounts import destroy_account
-from ..data_split import batch_key, labels_key, s3_uri, upload
 from ..environment import Environment, load_environments
 from ..pipelines.executions import list_executions
 from ..monitoring.quality import read_nights, upload_labels
-from ..monitoring.drift import read_object
+from ..storage import batch_uri, labels_uri, read_object, write_object
 from ..registry import DECISIONS, decide, list_versions, newest_waiting
 from ..reports.pages import Part, point_latest, report_folder, title_of
 from ..reports.run import Run, Seen, look, project, run_notebooks, verdict
@@ -347,9 +346,7 @@ def read_batches(
     session: boto3.Session,  # In the environment's account
 ) -> dict[str, bytes]:
     """The clean batch and the one gone wrong, as the data split made them."""
-    s3 = session.client("s3")
-    keys = {kind: batch_key(environment, kind) for kind in ("clean", "outliers")}
-    return {kind: s3.get_object(Bucket=environment.default_bucket, Key=key)["Body"].read() for kind, key in keys.items()}
+    return {kind: read_object(session, batch_uri(environment, kind)) for kind in ("clean", "outliers")}
 
 # %% ../../nbs/demo/30_demo.ipynb #f0e0402c
 def night(
@@ -362,7 +359,7 @@ def night(
     """Deliver a batch, let it become 23:00, and see what came of it."""
     prod = load_environments().prod
     with story.stage(title) as results, acting_as("prod", environ):
-        upload(prod, {batch_key(prod, "clean"): batch}, prod.session())
+        write_object(prod, prod.session(), batch_uri(prod), batch)
         before = {execution.arn for execution in look("prod").executions}
         server.advance(folder, to="23:00")
         watched = watch(prod, prod.session())
@@ -385,7 +382,7 @@ def label_first_night(prod: Environment) -> str:
     """The clean batch's labels become known; what they say of its first predictions."""
     session = prod.session()
     first = list_executions(session, prod.inference_pipeline.name)[-1]
-    uri = s3_uri(prod.default_bucket, labels_key(prod))
+    uri = labels_uri(prod)
     upload_labels(prod, session, first.id, read_object(session, uri), uri)
     (found,) = read_nights(prod, session, [first])
     return found.text

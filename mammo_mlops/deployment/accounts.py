@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['buckets_of', 'count_objects', 'list_version_arns', 'running_executions', 'existing_pipelines', 'models_of',
            'sweep_workload', 'sweep_registry', 'empty_bucket', 'Left', 'keys_left', 'history_left', 'buckets_left',
-           'what_is_left', 'obstacles', 'sweep', 'has_state', 'destroy_account']
+           'what_is_left', 'obstacles', 'sweep', 'destroy_account']
 
 # %% ../../nbs/deployment/20_accounts.ipynb #19cbbd6e
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from ..environment import Environments, load_environments
+from ..storage import object_etag, s3_uri
 from .terraform import ROOTS, Applied, TerraformError, destroy, facts_of, root_of
 
 # %% ../../nbs/deployment/20_accounts.ipynb #1c06edbd
@@ -207,15 +208,6 @@ def sweep(
         workload = getattr(environments, environment)
         yield from sweep_workload(session, workload.model_name, [workload.train_pipeline.name, workload.inference_pipeline.name])
 
-# %% ../../nbs/deployment/20_accounts.ipynb #9e8917ef
-def has_state(session: boto3.Session, bucket: str, key: str) -> bool:
-    """Whether Terraform keeps a state there."""
-    try:
-        session.client("s3").head_object(Bucket=bucket, Key=key)
-    except ClientError:
-        return False
-    return True
-
 # %% ../../nbs/deployment/20_accounts.ipynb #4e82bdc1
 def destroy_account(
     environment: str,  # dev, prod, registry or jenkins
@@ -236,7 +228,7 @@ def destroy_account(
     gone = 0
     if environment in ROOTS:
         deployed = root_of(environment, session=aws)
-        if has_state(aws, deployed.state_bucket, deployed.state_key):
+        if object_etag(aws, s3_uri(deployed.state_bucket, deployed.state_key)):
             gone = destroy(environment, show, None if folder is None else folder / "deployed", session=aws).destroyed
     for line in sweep(aws, environments, environment):
         show(line)

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['BRANCHES', 'LONGEST', 'environment_of', 'promotion_folder', 'stage', 'locked', 'unlock', 'check_prod_account',
            'check_exported', 'check_reached', 'verify', 'deployed_texts', 'all_changes', 'plan_text', 'plan',
-           'write_plan_pages', 'approve', 'Deployment', 'deployment_prefix', 'list_deployments', 'latest', 'record',
-           'put_back_on_failure', 'notebook_hashes', 'checked_bundle', 'execute', 'apply', 'plan_in', 'find_deployment',
-           'files_of', 'check_code_there', 'rollback', 'check', 'stages_of', 'write_log', 'finish']
+           'write_plan_pages', 'approve', 'Deployment', 'list_deployments', 'latest', 'record', 'put_back_on_failure',
+           'notebook_hashes', 'checked_bundle', 'execute', 'apply', 'plan_in', 'find_deployment', 'files_of',
+           'check_code_there', 'rollback', 'check', 'stages_of', 'write_log', 'finish']
 
 # %% ../../nbs/deployment/60_promotion.ipynb #0f0509ad
 import json
@@ -30,7 +30,8 @@ from botocore.exceptions import ClientError
 
 from . import terraform
 from .bundle import Approval, Bundle, Manifest, PromotionRefused, account_parts, build_definitions, bundle_of, check_approval, check_parts
-from .bundle import definition_hash, get, prefix_of, put, put_once, read_approval, read_bundle, read_prefix, sha256, source_parts, write_approval, write_bundle
+from .bundle import definition_hash, read_approval, read_bundle, sha256, source_parts, write_approval, write_bundle
+from ..storage import before_uri, bucket_and_key, code_uri, deployment_uri, list_objects, lock_uri, read_json_object, read_objects, write_new_object, write_object, write_objects
 from .changes import definition_changes, file_changes
 from ..environment import Environment, InvalidInput, caller_account, find_environments, load_environment, load_environments
 from ..pipelines.executions import deployed_definition, upsert
@@ -94,13 +95,13 @@ def locked(
     what: str,  # Is done meanwhile
 ) -> Iterator[None]:
     """Inside, nobody else deploys to the environment. Error: PromotionRefused."""
-    key = f"{environment.model_name}/promotion.lock"
+    uri = lock_uri(environment)
     mine = {"what": what, "who": session.client("sts").get_caller_identity()["Arn"], "since": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S+00:00}", "process": f"{os.uname().nodename} {os.getpid()}"}
-    if not put_once(environment, session, key, mine):
-        held = json.loads(get(environment, session, key) or b"{}")
+    if not write_new_object(environment, session, uri, json.dumps(mine).encode()):
+        held = read_json_object(session, uri)
         if held and datetime.now(timezone.utc) - datetime.fromisoformat(held["since"]) < LONGEST:
             raise PromotionRefused(f"{what} {environment.env_group}: found {held['what']} running since {held['since']} ({held['who']}, {held['process']}); expected nobody; nothing was deployed. If it died: mammo-mlops promote unlock --environment {environment.env_group}")
-        put(environment, session, key, json.dumps(mine).encode())
+        write_object(environment, session, uri, json.dumps(mine).encode())
     try:
         yield
     finally:
@@ -109,7 +110,8 @@ def locked(
 # %% ../../nbs/deployment/60_promotion.ipynb #369e3214
 def unlock(environment: Environment, session: boto3.Session) -> None:
     """Remove the lock."""
-    session.client("s3").delete_object(Bucket=environment.terraform_state_bucket, Key=f"{environment.model_name}/promotion.lock")
+    bucket, key = bucket_and_key(lock_uri(environment))
+    session.client("s3").delete_object(Bucket=bucket, Key=key)
 
 # %% ../../nbs/deployment/60_promotion.ipynb #8f1349b6
 def check_prod_account(
@@ -165,8 +167,8 @@ def all_changes(environment: Environment, session: boto3.Session, definitions: d
     """What a deployment would change, for people."""
     last = latest(environment, session)
     name = f"{environment.env_group}.tfvars.json"
-    before = get(environment, session, f"{deployment_prefix(environment, last.number)}environments/{name}") if last else None
-    lines = file_changes(json.loads(before) if before else None, json.loads((find_environments() / name).read_text()))
+    before = read_json_object(session, f"{deployment_uri(environment, last.number)}environments/{name}") if last else None
+    lines = file_changes(before, json.loads((find_environments() / name).read_text()))
     for pipeline, old in deployed_texts(environment, session).items():
         lines += [f"{pipeline}: {line}" for line in definition_changes(old, definitions[pipeline])]
     return [*lines, f"Terraform: {planned.summary}"]
@@ -245,18 +247,11 @@ class Deployment:
     rolled_back_to: int = 0
     reason: str = ""
 
-# %% ../../nbs/deployment/60_promotion.ipynb #e038279b
-def deployment_prefix(environment: Environment, number: int) -> str:
-    """Where a deployment lies in the state bucket."""
-    return f"{prefix_of(environment, 'deployments')}{number:05d}/"
-
 # %% ../../nbs/deployment/60_promotion.ipynb #0ba550c4
 def list_deployments(environment: Environment, session: boto3.Session) -> list[Deployment]:
     """Every deployment, newest first."""
-    prefix = prefix_of(environment, "deployments")
-    pages = session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=environment.terraform_state_bucket, Prefix=prefix)
-    keys = [item["Key"] for page in pages for item in page.get("Contents", []) if item["Key"].endswith("/record.json")]
-    return [Deployment(**json.loads(get(environment, session, key))) for key in sorted(keys, reverse=True)]
+    records = [uri for uri in list_objects(session, deployment_uri(environment)) if uri.endswith("/record.json")]
+    return [Deployment(**read_json_object(session, uri)) for uri in reversed(records)]
 
 # %% ../../nbs/deployment/60_promotion.ipynb #de461189
 def latest(environment: Environment, session: boto3.Session) -> Deployment | None:
@@ -273,10 +268,9 @@ def record(
     """Keep a deployment under the next number."""
     last = latest(environment, session)
     numbered = replace(done, number=(last.number if last else 0) + 1)
-    prefix = deployment_prefix(environment, numbered.number)
-    for name, content in bundle.files().items():
-        put(environment, session, prefix + name, content)
-    put_once(environment, session, f"{prefix}record.json", asdict(numbered))
+    folder = deployment_uri(environment, numbered.number)
+    write_objects(environment, session, {folder + name: content for name, content in bundle.files().items()})
+    write_new_object(environment, session, f"{folder}record.json", json.dumps(asdict(numbered)).encode())
     return numbered
 
 # %% ../../nbs/deployment/60_promotion.ipynb #3b4e7eef
@@ -338,7 +332,7 @@ def execute(
         with locked(environment, session, "promote execute"):
             bundle = checked_bundle(environment, session, "execute", lambda bundle: {})
             before = deployed_texts(environment, session)
-            put(environment, session, f"{prefix_of(environment, 'promotions')}{bundle.manifest.id}.before", json.dumps(before).encode())
+            write_object(environment, session, before_uri(environment, bundle.manifest.id), json.dumps(before).encode())
             with put_back_on_failure(environment, session, before, show):
                 run = chapter.run_notebooks(name, [], {}, show)
                 executed = {"report": run.folder.name, "notebooks": notebook_hashes(run.folder)}
@@ -360,7 +354,7 @@ def apply(
         with locked(environment, session, "promote apply"):
             bundle = checked_bundle(environment, session, "apply", lambda bundle: {f"deployed {n}": definition_hash(text) for n, text in bundle.definitions.items()})
             manifest, root = bundle.manifest, terraform.root_of(name)
-            before = json.loads(get(environment, session, f"{prefix_of(environment, 'promotions')}{manifest.id}.before") or b"{}")
+            before = read_json_object(session, before_uri(environment, manifest.id)) or {}
             with put_back_on_failure(environment, session, before, show):
                 done = terraform.apply(plan_in(root, bundle), show)
             executed = json.loads((folder / "executed.json").read_text())
@@ -388,7 +382,7 @@ def find_deployment(environment: Environment, session: boto3.Session, number: in
     if not found:
         numbers = ", ".join(str(deployment.number) for deployment in known) or "none"
         raise InvalidInput(f"deployment: found {number}; expected one of {environment.env_group}'s: {numbers}; nothing was deployed.")
-    return found, bundle_of(read_prefix(environment, session, deployment_prefix(environment, number)))
+    return found, bundle_of(read_objects(session, deployment_uri(environment, number)))
 
 # %% ../../nbs/deployment/60_promotion.ipynb #a5146d89
 @contextmanager
@@ -410,9 +404,9 @@ def files_of(bundle: Bundle) -> Iterator[None]:
 def check_code_there(environment: Environment, session: boto3.Session, definitions: dict[str, str]) -> None:
     """Refuse definitions whose step code or functions the account no longer holds. Error: PromotionRefused."""
     text = " ".join(definitions.values())
-    for prefix in sorted(set(re.findall(rf"s3://{re.escape(environment.default_bucket)}/({re.escape(environment.model_name)}/scripts/[0-9a-f]{{64}}/)", text))):
-        if not session.client("s3").list_objects_v2(Bucket=environment.default_bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
-            raise PromotionRefused(f"rollback: s3://{environment.default_bucket}/{prefix}: found nothing; expected the step code of that deployment; nothing was deployed.")
+    for folder in sorted(set(re.findall(re.escape(code_uri(environment, "")).removesuffix("/") + "[0-9a-f]{64}/", text))):
+        if not list_objects(session, folder):
+            raise PromotionRefused(f"rollback: {folder}: found nothing; expected the step code of that deployment; nothing was deployed.")
     for arn in sorted(set(re.findall(r"arn:aws:lambda:[\w-]+:\d{12}:function:[\w-]+", text))):
         try:
             session.client("lambda").get_function(FunctionName=arn)

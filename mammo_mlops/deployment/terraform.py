@@ -34,6 +34,7 @@ from botocore.exceptions import ClientError
 
 from ..environment import Environments, account_session, caller_account, find_environments, load_environments
 from ..pipelines.code import pack
+from ..storage import state_key
 
 # %% ../../nbs/deployment/10_terraform.ipynb #9060bf7e
 class TerraformError(RuntimeError):
@@ -165,7 +166,7 @@ class Root:
     @property
     def state_key(self) -> str:
         """Where its state lies in the bucket."""
-        return f"{self.model_name}/{self.name}.tfstate"
+        return state_key(self.model_name, self.name)
 
 # %% ../../nbs/deployment/10_terraform.ipynb #35baecde
 def facts_of(

@@ -8,6 +8,7 @@ __all__ = ['VERSION_FACTS', 'parameters', 'latest_step', 'model_step', 'preproce
 
 # %% ../../nbs/pipelines/40_inference.ipynb #50c26cb7
 from ..environment import Environment
+from ..storage import batch_uri
 from .sdk import building, offline_session
 
 # %% ../../nbs/pipelines/40_inference.ipynb #01ca84e3
@@ -26,9 +27,8 @@ from .parts import JOB_SECONDS, Baseline, Build, busy, data_quality_step, functi
 # %% ../../nbs/pipelines/40_inference.ipynb #041390fb
 def parameters(environment: Environment) -> dict[str, ParameterString]:
     """The pipeline's parameters, by name."""
-    batch = f"s3://{environment.default_bucket}/{environment.model_name}/data/batch-dataset/{environment.batch_dataset_filename}"
     listed = [
-        ParameterString(name="BatchDataUrl", default_value=batch),
+        ParameterString(name="BatchDataUrl", default_value=batch_uri(environment)),
         ParameterString(name="OnViolation", default_value=environment.monitoring.on_violation, enum_values=["block", "quarantine", "predict"]),
     ]
     return {parameter.name: parameter for parameter in listed}

@@ -9,6 +9,7 @@ __all__ = ['DATA_REPORT', 'EVALUATION', 'BASELINE', 'parameters', 'guard_step', 
 
 # %% ../../nbs/pipelines/30_train.ipynb #50c26cb7
 from ..environment import Environment
+from ..storage import claims_uri, data_uri
 from .sdk import building, offline_session
 
 # %% ../../nbs/pipelines/30_train.ipynb #046b23da
@@ -30,15 +31,14 @@ from sagemaker.mlops.workflow.steps import ProcessingStep, Step, TrainingStep
 from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
 
-from .parts import JOB_SECONDS, Build, data_quality_step, function_step, output_uri, own_uri, processing_input, processing_output, processing_step, retries, sklearn_image, version_uri, xgboost_image
+from .parts import JOB_SECONDS, Build, data_quality_step, function_step, output_uri, own_uri, own_version_uri, processing_input, processing_output, processing_step, retries, sklearn_image, xgboost_image
 
 # %% ../../nbs/pipelines/30_train.ipynb #af3ce8a4
 def parameters(environment: Environment) -> dict[str, object]:
     """The pipeline's parameters, by name."""
     train = environment.train_pipeline
-    data = f"s3://{environment.default_bucket}/{environment.model_name}/data/train-dataset/"
     listed = [
-        ParameterString(name="InputDataUrl", default_value=data),
+        ParameterString(name="InputDataUrl", default_value=data_uri(environment, "train-dataset")),
         ParameterString(name="RetrainReason", default_value="manual"),
         ParameterFloat(name="AucScoreThreshold", default_value=train.auc_score_threshold),
         ParameterString(
@@ -66,7 +66,7 @@ def guard_step(
         "pipeline_execution_arn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
         "cool_down_days": environment.train_pipeline.cool_down_days,
         "trained_in": environment.env_group,
-        "claims": f"s3://{environment.default_bucket}/{environment.model_name}/claims/retrain/",
+        "claims": claims_uri(environment),
     }
     return function_step(build, "RetrainGuard", "retrain_guard", event, ["decision", "reason"])
 
@@ -93,7 +93,7 @@ def preprocess_step(
     return processing_step(
         build, "Preprocess", sklearn_image(environment), "steps.preprocess", given["ProcessingInstanceType"],
         inputs=[processing_input("data", given["InputDataUrl"], "/opt/ml/processing/input/data")],
-        outputs=[*own, processing_output("preprocessor", version_uri(environment, "preprocessor"))],
+        outputs=[*own, processing_output("preprocessor", own_version_uri(environment, "preprocessor"))],
         arguments=["--seed", str(environment.train_pipeline.hyperparameters.get("seed", 0))],
         property_files=[DATA_REPORT],
     )
@@ -112,7 +112,7 @@ def train_step(
         sagemaker_session=build.session,
         compute=Compute(instance_type=given["TrainingInstanceType"], instance_count=given["TrainingInstanceCount"], volume_size_in_gb=30),
         stopping_condition=StoppingCondition(max_runtime_in_seconds=JOB_SECONDS),
-        output_data_config=OutputDataConfig(s3_output_path=version_uri(environment, "model"), kms_key_id=environment.kms_key_arn),
+        output_data_config=OutputDataConfig(s3_output_path=own_version_uri(environment, "model"), kms_key_id=environment.kms_key_arn),
         hyperparameters=dict(environment.train_pipeline.hyperparameters),
     )
     channels = [
@@ -137,7 +137,7 @@ def evaluate_step(
     return processing_step(
         build, "Evaluate", xgboost_image(environment), "steps.evaluate", given["ProcessingInstanceType"],
         inputs=[processing_input("model", train.properties.ModelArtifacts.S3ModelArtifacts, "/opt/ml/processing/model"), *parts],
-        outputs=[processing_output("evaluation", version_uri(environment, "evaluation"))],
+        outputs=[processing_output("evaluation", own_version_uri(environment, "evaluation"))],
         arguments=["--sensitivity-target", str(environment.train_pipeline.sensitivity_target)],
         property_files=[EVALUATION],
     )
@@ -148,7 +148,7 @@ BASELINE = "data-quality-baseline"
 
 def baseline_step(build: Build, preprocess: ProcessingStep) -> Step:
     """Statistics and constraints of the raw training rows."""
-    return data_quality_step(build, "DataQualityBaseline", output_uri(preprocess, "baseline"), version_uri(build.environment, BASELINE))
+    return data_quality_step(build, "DataQualityBaseline", output_uri(preprocess, "baseline"), own_version_uri(build.environment, BASELINE))
 
 # %% ../../nbs/pipelines/30_train.ipynb #f154d5bf
 def tune_step(
@@ -160,8 +160,8 @@ def tune_step(
     environment = build.environment
     return processing_step(
         build, "TuneConstraints", sklearn_image(environment), "steps.tune_constraints", given["ProcessingInstanceType"],
-        inputs=[processing_input("baseline", version_uri(environment, BASELINE), "/opt/ml/processing/input/baseline")],
-        outputs=[processing_output("constraints", version_uri(environment, "data-quality-constraints"))],
+        inputs=[processing_input("baseline", own_version_uri(environment, BASELINE), "/opt/ml/processing/input/baseline")],
+        outputs=[processing_output("constraints", own_version_uri(environment, "data-quality-constraints"))],
         arguments=["--smallest-batch", str(environment.monitoring.smallest_batch)],
         depends_on=[baseline],
     )
@@ -195,7 +195,7 @@ def provenance(environment: Environment, preprocess: ProcessingStep, evaluate: P
 # %% ../../nbs/pipelines/30_train.ipynb #d795b085
 def model_metrics(environment: Environment, evaluate: ProcessingStep, tune: ProcessingStep) -> dict[str, object]:
     """The version's measurements, and the baselines that later checks use."""
-    statistics, constraints = (json_source(version_uri(environment, f"{BASELINE}/{part}.json")) for part in ("statistics", "constraints"))
+    statistics, constraints = (json_source(own_version_uri(environment, f"{BASELINE}/{part}.json")) for part in ("statistics", "constraints"))
     tuned = json_source(Join(on="/", values=[output_uri(tune, "constraints"), "constraints.json"]))
     return {
         "model_metrics": ModelMetrics(

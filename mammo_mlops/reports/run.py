@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ..data_split import read_manifest
+from ..storage import read_manifest
 from ..environment import InvalidInput, account_session, find_environments, load_environment, load_environments
 from ..pipelines.executions import Execution, list_executions
 from ..registry import ModelVersion, account_of, list_versions
