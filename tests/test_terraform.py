@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from moto.events.models import EventPattern
 
-from mammo_mlops.deployment import terraform
+from mammo_mlops.deployment import terraform, toolchain
 from mammo_mlops.sandbox import server
-from mammo_mlops.deployment.terraform import COLLECTOR, TerraformError, apply, changes, destroy, outputs, plan, saved_plan, terraform_command, versions
+from mammo_mlops.deployment.terraform import COLLECTOR, apply_plan, destroy, make_plan, planned_actions, read_outputs, read_saved_plan, read_versions
+from mammo_mlops.deployment.toolchain import TerraformError, terraform_command
 
 PROJECT = Path(__file__).parent.parent
 ROOTS = ("production", "approval", "registry", "workload", "jenkins")
@@ -26,7 +27,7 @@ def quiet(line: str) -> None:
 
 def run(folder: Path, *arguments: str) -> str:
     """What terraform says, without an account."""
-    config = str(terraform.configure(PROJECT / ".terraform-cache" / "config", PROJECT / ".terraform-cache"))
+    config = str(toolchain.prepare_configuration(PROJECT / ".terraform-cache" / "config", PROJECT / ".terraform-cache"))
     environ = {**COLLECTOR, **server.without_aws(dict(os.environ)), "TF_CLI_CONFIG_FILE": config, "CHECKPOINT_DISABLE": "1"}
     done = subprocess.run([*terraform_command(), *arguments], cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,8 +52,8 @@ def applying(jenkins, tmp_path_factory):
 
     def both(environment: str, folder: Path):
         lines = []
-        planned = plan(environment, lines.append, folder)
-        return planned, apply(planned, lines.append), folder, lines
+        planned = make_plan(environment, lines.append, folder)
+        return planned, apply_plan(planned, lines.append), folder, lines
 
     with ThreadPoolExecutor(2) as pool:
         yield {environment: pool.submit(both, environment, tmp_path_factory.mktemp(environment)) for environment in ("dev", "registry")}
@@ -185,27 +186,27 @@ def test_the_state_is_encrypted_with_the_accounts_key_and_not_left_locked(applie
 
 def test_a_second_plan_changes_nothing(applied):
     def again(environment):
-        return plan(environment, quiet, applied[environment][2])
+        return make_plan(environment, quiet, applied[environment][2])
 
     with ThreadPoolExecutor(2) as pool:
         plans = list(pool.map(again, applied))
     assert [(planned.added, planned.changed, planned.destroyed) for planned in plans] == [(0, 0, 0), (0, 0, 0)]
-    assert changes(plans[0]) == {}
-    assert re.fullmatch(r"\d+\.\d+\.\d+", versions("dev", applied["dev"][2])["provider"])
-    assert sorted(outputs("dev", folder=applied["dev"][2])) == ["dead_letters_arn", "notify_function_arn", "rules", "topic_arn"]
+    assert planned_actions(plans[0]) == {}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", read_versions("dev", applied["dev"][2])["provider"])
+    assert sorted(read_outputs("dev", folder=applied["dev"][2])) == ["dead_letters_arn", "notify_function_arn", "rules", "topic_arn"]
 
 
 def test_a_plan_is_applied_once(applied):
     with pytest.raises(TerraformError, match="the plan is stale: found it applied, or replaced by a later one"):
-        apply(applied["registry"][0])
+        apply_plan(applied["registry"][0])
 
 
 def test_a_plan_of_other_files_is_refused(applied, monkeypatch):
-    planned = plan("registry", folder=applied["registry"][2])
-    assert saved_plan("registry", applied["registry"][2]) == planned
+    planned = make_plan("registry", folder=applied["registry"][2])
+    assert read_saved_plan("registry", applied["registry"][2]) == planned
     monkeypatch.setattr(terraform, "pack", lambda name: b"another archive")
     with pytest.raises(TerraformError, match="found other files .* nothing was applied. Plan again"):
-        apply(planned)
+        apply_plan(planned)
 
 
 def changed_environments(folder: Path) -> Path:
@@ -218,14 +219,14 @@ def changed_environments(folder: Path) -> Path:
 
 def test_of_two_applies_at_once_one_is_refused_and_changes_nothing(applied, tmp_path, monkeypatch):
     monkeypatch.setenv("MAMMO_ENVIRONMENTS", str(changed_environments(tmp_path / "environments")))
-    first = plan("dev", folder=tmp_path / "one")
+    first = make_plan("dev", folder=tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "two", symlinks=True)
     plans = [first, replace(first, file=str(tmp_path / "two" / "plan.tfplan"))]
     assert (first.added, first.destroyed) == (1, 1)
 
     def attempt(planned):
         try:
-            return apply(planned)
+            return apply_plan(planned)
         except TerraformError as error:
             return str(error)
 
@@ -243,17 +244,17 @@ def test_a_locked_state_is_one_clear_error_that_names_who_holds_it(applied, sand
     s3.put_object(**lock, Body=json.dumps(held).encode())
     try:
         with pytest.raises(TerraformError, match=r"terraform plan dev: the state is locked, .* \(ID: 6f1c, Who: ann@build-7, .*\); nothing was changed\."):
-            plan("dev", folder=applied["dev"][2])
+            make_plan("dev", folder=applied["dev"][2])
     finally:
         s3.delete_object(**lock)
 
 
 def test_a_provider_that_is_nowhere_is_one_clear_error_with_three_ways(jenkins, tmp_path, monkeypatch):
-    monkeypatch.setattr(terraform, "own_configuration", lambda: None)
-    monkeypatch.setattr(terraform, "find_mirror", lambda: None)
+    monkeypatch.setattr(toolchain, "own_configuration", lambda: None)
+    monkeypatch.setattr(toolchain, "find_mirror", lambda: None)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(TerraformError, match="terraform init dev: the AWS provider can not be found; expected one of three ways"):
-        plan("dev", folder=tmp_path)
+        make_plan("dev", folder=tmp_path)
 
 
 def test_destroy_leaves_nothing(applied, sandbox):

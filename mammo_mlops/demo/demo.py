@@ -121,20 +121,20 @@ import json, os, sys
 from pathlib import Path
 from mammo_mlops.deployment import terraform
 os.nice(int(sys.argv[3]))
-done = terraform.apply_unseen(sys.argv[1], lambda line: print(line, flush=True), Path(sys.argv[2]), account=True)
+done = terraform.plan_and_apply(sys.argv[1], lambda line: print(line, flush=True), Path(sys.argv[2]), account=True)
 print(json.dumps({"added": done.added}))
 """
 APPLY = """
 import json, sys
 from mammo_mlops.deployment import terraform
-done = terraform.apply_unseen(sys.argv[1], lambda line: None)
+done = terraform.plan_and_apply(sys.argv[1], lambda line: None)
 print(json.dumps({"added": done.added, "changed": done.changed, "destroyed": done.destroyed}))
 """
 AGAIN = """
 import json, sys
 from mammo_mlops.deployment import terraform
-found = terraform.plan(sys.argv[1], lambda line: None)
-print(json.dumps({"second_apply_changes": found.added + found.changed + found.destroyed, **terraform.versions(sys.argv[1])}))
+found = terraform.make_plan(sys.argv[1], lambda line: None)
+print(json.dumps({"second_apply_changes": found.added + found.changed + found.destroyed, **terraform.read_versions(sys.argv[1])}))
 """
 
 

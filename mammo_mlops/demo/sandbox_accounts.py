@@ -20,7 +20,7 @@ from botocore.loaders import Loader, create_loader
 
 from ..environment import Environments, load_environments
 from ..sandbox import server
-from ..deployment.terraform import apply_unseen
+from ..deployment.terraform import plan_and_apply
 
 # %% ../../nbs/demo/00_sandbox_accounts.ipynb #83224edf
 @lru_cache
@@ -75,7 +75,7 @@ def make_accounts(
 
     def make(name: str) -> int:
         aws, quiet = session(folder, ADMINISTRATORS[name]), lambda line: None
-        return apply_unseen(name, quiet, folder / "accounts" / "terraform" / name, True, aws).added
+        return plan_and_apply(name, quiet, folder / "accounts" / "terraform" / name, True, aws).added
 
     with reaching(folder), ThreadPoolExecutor(len(ADMINISTRATORS)) as pool:
         return dict(zip(ADMINISTRATORS, pool.map(make, ADMINISTRATORS)))

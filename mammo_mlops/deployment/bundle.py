@@ -25,7 +25,7 @@ from ..pipelines.executions import deployed_definition
 from ..pipelines.code import STEP_FUNCTIONS, source
 from ..pipelines.code import git_commit, step_code, step_code_sha256
 from ..storage import approval_uri, object_etag, promotion_uri, read_json_object, read_objects, s3_uri, write_new_object, write_object
-from .terraform import fingerprint, ingredients, root_of
+from .terraform import fingerprint, root_files, load_root
 
 # %% ../../nbs/deployment/40_bundle.ipynb #3dd199a7
 class PromotionRefused(InvalidInput):
@@ -69,14 +69,14 @@ def source_parts(
         **{f"definition of {name}": definition_hash(text) for name, text in definitions.items()},
         **{f"function {name}": sha256(source(name)) for name in (*STEP_FUNCTIONS, "notify")},
         "step code": step_code_sha256(step_code()),
-        "Terraform files": fingerprint(ingredients(root_of(environment.env_group))),
+        "Terraform files": fingerprint(root_files(load_root(environment.env_group))),
     }
 
 # %% ../../nbs/deployment/40_bundle.ipynb #63abfa7b
 def account_parts(environment: Environment, session: boto3.Session) -> dict[str, str]:
     """Hashes of what the account holds."""
     sagemaker = session.client("sagemaker")
-    names, root = (environment.train_pipeline.name, environment.inference_pipeline.name), root_of(environment.env_group)
+    names, root = (environment.train_pipeline.name, environment.inference_pipeline.name), load_root(environment.env_group)
     deployed = {f"deployed {name}": definition_hash(deployed_definition(sagemaker, name)) for name in names}
     return {**deployed, "Terraform state": object_etag(session, s3_uri(root.state_bucket, root.state_key)) or "absent"}
 

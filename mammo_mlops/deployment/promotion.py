@@ -33,6 +33,7 @@ from .bundle import Approval, Bundle, Manifest, PromotionRefused, account_parts,
 from .bundle import definition_hash, read_approval, read_bundle, sha256, source_parts, write_approval, write_bundle
 from ..storage import before_uri, bucket_and_key, code_uri, deployment_uri, list_objects, lock_uri, read_json_object, read_objects, write_new_object, write_object, write_objects
 from .changes import definition_changes, file_changes
+from .toolchain import terraform_command
 from ..environment import Environment, InvalidInput, caller_account, find_environments, load_environment, load_environments
 from ..pipelines.executions import deployed_definition, upsert
 from ..reports.pages import Link, Table, index_page, report_folder, write_text
@@ -152,7 +153,7 @@ def verify(
     with stage(name, "verify", show) as results:
         environment = load_environment(name)
         check_prod_account(environment, prod_account)
-        terraform.terraform_command()
+        terraform_command()
         check_exported(find_environments().parent)
         results.append(f"{git_commit()}; as {check_reached(environment)}")
 
@@ -163,7 +164,7 @@ def deployed_texts(environment: Environment, session: boto3.Session) -> dict[str
     return {name: deployed_definition(sagemaker, name) for name in (environment.train_pipeline.name, environment.inference_pipeline.name)}
 
 # %% ../../nbs/deployment/60_promotion.ipynb #3447e7b5
-def all_changes(environment: Environment, session: boto3.Session, definitions: dict[str, str], planned: terraform.Plan) -> list[str]:
+def all_changes(environment: Environment, session: boto3.Session, definitions: dict[str, str], planned: terraform.SavedPlan) -> list[str]:
     """What a deployment would change, for people."""
     last = latest(environment, session)
     name = f"{environment.env_group}.tfvars.json"
@@ -190,14 +191,14 @@ def plan(
         session, folder = environment.session(), promotion_folder(name)
         with ThreadPoolExecutor(1) as pool:  # importing the SDK takes as long as Terraform's plan
             building = pool.submit(build_definitions, environment)
-            planned = terraform.plan(name, lambda line: None)
+            planned = terraform.make_plan(name, lambda line: None)
         definitions = building.result()
         parts = {**source_parts(environment, definitions), **account_parts(environment, session), "Terraform plan": planned.hash}
         counts = {key: getattr(planned, key) for key in ("added", "changed", "destroyed")}
         created = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         manifest = Manifest(name, created, parts, all_changes(environment, session, definitions, planned), counts, os.environ.get("BUILD_URL", ""))
         files = {path.name: path.read_bytes() for path in sorted(find_environments().glob("*.tfvars.json"))}
-        bundle = Bundle(manifest, definitions, terraform.ingredients(terraform.root_of(name)), files, Path(planned.file).read_bytes())
+        bundle = Bundle(manifest, definitions, terraform.root_files(terraform.load_root(name)), files, Path(planned.file).read_bytes())
         write_bundle(environment, session, folder, bundle)
         write_plan_pages(folder, manifest, planned.text)
         results.append(f"bundle {manifest.id}")
@@ -353,10 +354,10 @@ def apply(
         session, folder = environment.session(), promotion_folder(name)
         with locked(environment, session, "promote apply"):
             bundle = checked_bundle(environment, session, "apply", lambda bundle: {f"deployed {n}": definition_hash(text) for n, text in bundle.definitions.items()})
-            manifest, root = bundle.manifest, terraform.root_of(name)
+            manifest, root = bundle.manifest, terraform.load_root(name)
             before = read_json_object(session, before_uri(environment, manifest.id)) or {}
             with put_back_on_failure(environment, session, before, show):
-                done = terraform.apply(plan_in(root, bundle), show)
+                done = terraform.apply_plan(plan_in(root, bundle), show)
             executed = json.loads((folder / "executed.json").read_text())
             approval, now = read_approval(environment, session, manifest), f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
             counts = {"added": done.added, "changed": done.changed, "destroyed": done.destroyed}
@@ -366,13 +367,13 @@ def apply(
     return kept
 
 # %% ../../nbs/deployment/60_promotion.ipynb #51e41d26
-def plan_in(root: terraform.Root, bundle: Bundle) -> terraform.Plan:
+def plan_in(root: terraform.Root, bundle: Bundle) -> terraform.SavedPlan:
     """The bundle's plan, put where Terraform applies it from; it may have been made on another machine."""
     file = root.folder / "plan.tfplan"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(bundle.plan)
     counts = bundle.manifest.plan
-    return terraform.Plan(root.environment, counts["added"], counts["changed"], counts["destroyed"], str(file), "", bundle.manifest.parts["Terraform files"], bundle.manifest.parts["Terraform plan"])
+    return terraform.SavedPlan(root.environment, counts["added"], counts["changed"], counts["destroyed"], str(file), "", bundle.manifest.parts["Terraform files"], bundle.manifest.parts["Terraform plan"])
 
 # %% ../../nbs/deployment/60_promotion.ipynb #31a5676e
 def find_deployment(environment: Environment, session: boto3.Session, number: int) -> tuple[Deployment, Bundle]:
@@ -431,12 +432,12 @@ def rollback(
             raise PromotionRefused(f"rollback {name}: found account {past.account_id} in deployment {number}; expected {environment.account_id}; nothing was deployed.")
         check_code_there(past, session, bundle.definitions)
         changes = [f"{n}: {line}" for n, old in deployed_texts(past, session).items() for line in definition_changes(old, bundle.definitions[n])]
-        planned = terraform.plan(name, show, stored=bundle.terraform)
+        planned = terraform.make_plan(name, show, stored=bundle.terraform)
         with put_back_on_failure(past, session, deployed_texts(past, session), show):
             for pipeline in (past.train_pipeline, past.inference_pipeline):
                 done = upsert(session, pipeline.name, bundle.definitions[pipeline.name], pipeline.role_arn, f"{past.model_name}, rolled back to deployment {number}", {"commit": then.commit})
                 show(f"{pipeline.name}: {done}")
-            applied = terraform.apply(planned, show, stored=bundle.terraform)
+            applied = terraform.apply_plan(planned, show, stored=bundle.terraform)
         counts = {"added": applied.added, "changed": applied.changed, "destroyed": applied.destroyed}
         now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         kept = Deployment(0, name, now, then.commit, then.bundle, by, [*changes, f"Terraform: {planned.summary}"], counts, then.notebooks, number, reason)
