@@ -21,6 +21,7 @@ from .figures import BLUE, GREY, RED, new_figure
 from ..pipelines.executions import Execution, function_answer
 from ..registry import describe_version
 from ..steps import data_quality
+from ..steps.describe import ColumnProfile
 from ..steps.schema import SCHEMA, Column
 from ..storage import execution_uri, read_json_object, read_object
 
@@ -163,7 +164,7 @@ def bars_of(
 # %% ../../nbs/monitoring/10_drift.ipynb #79f90df5
 def shares(
     column: Column,  # Of the schema
-    described: data_quality.Column,  # The same, described
+    described: ColumnProfile,  # The same, described
 ) -> dict[str, float]:
     """Per cent of the rows in each bar, among the impossible values, and missing."""
     rows = max(1, described.present + described.missing)
@@ -200,7 +201,7 @@ def verdict(
 # %% ../../nbs/monitoring/10_drift.ipynb #afcd0c5e
 def columns_of(
     statistics: dict,  # Content of statistics.json
-) -> dict[str, data_quality.Column]:
+) -> dict[str, ColumnProfile]:
     """The described columns, by name."""
     return {feature["name"]: data_quality.known_column(feature) for feature in statistics["features"]}
 

@@ -15,7 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .figures import BLUE, GREY, RED, new_figure
-from ..steps.data_quality import Column, Described, check_feature, constraints, describe_numbers, known_column, settings_of, statistics
+from ..steps.data_quality import check_feature, constraints, known_column, settings_of, statistics
+from ..steps.describe import ColumnProfile, DatasetProfile, describe_numbers
 from ..steps.evaluate import wilson
 from ..steps.schema import FEATURES, MARGIN
 from ..steps.tune_constraints import tune
@@ -56,13 +57,13 @@ CLEAN = "clean"
 def described(
     values: np.ndarray,  # Whole numbers, NaN where missing
     rng: np.random.Generator,
-) -> Column:
+) -> ColumnProfile:
     """The column that the analyzer makes of these numbers."""
     present = values[~np.isnan(values)]
     if not len(present):
-        return Column(missing=len(values))
+        return ColumnProfile(missing=len(values))
     numbers = describe_numbers(*np.unique(present, return_counts=True), rng)
-    return Column(len(present), len(values) - len(present), {**Column().types, "Integral": len(present)}, numbers)
+    return ColumnProfile(len(present), len(values) - len(present), {**ColumnProfile().types, "Integral": len(present)}, numbers)
 
 # %% ../../nbs/monitoring/30_small_batch_study.ipynb #e355cf34
 AS_WRITTEN, TUNED = "as written", "tuned"
@@ -70,8 +71,8 @@ AS_WRITTEN, TUNED = "as written", "tuned"
 
 def flagged(
     given: dict,  # constraints.json
-    known: dict[str, Column],  # The baseline, by name
-    columns: dict[str, Column],  # Of a batch, by name
+    known: dict[str, ColumnProfile],  # The baseline, by name
+    columns: dict[str, ColumnProfile],  # Of a batch, by name
 ) -> set[str]:
     """The features that break a constraint."""
     listed = [(feature, settings_of(given["monitoring_config"], feature)) for feature in given["features"] if feature["name"] in columns]
@@ -87,7 +88,7 @@ def one_draw(
 ) -> list[tuple[str, int, str, bool]]:
     """Constraints, rows, condition, and whether it was flagged: for one baseline, and batches of none of its rows."""
     order = rng.permutation(len(next(iter(values.values()))))
-    base = Described(baseline_rows, {name: described(column[order[:baseline_rows]], rng) for name, column in values.items()})
+    base = DatasetProfile(baseline_rows, {name: described(column[order[:baseline_rows]], rng) for name, column in values.items()})
     profile, written = statistics(base), constraints(base)
     known = {feature["name"]: known_column(feature) for feature in profile["features"]}
     found = []
