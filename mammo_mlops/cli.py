@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['KNOWN_ERRORS', 'ENVIRONMENT', 'PARAMETER', 'VERSION', 'REASON', 'ACCOUNT', 'PROMOTED', 'DEPLOYED', 'OneLine',
-           'Command', 'Commands', 'main', 'pairs', 'run', 'run_pipeline', 'try_batch', 'label', 'approve', 'reject',
-           'demo', 'readme', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy', 'accounts',
-           'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start', 'sandbox_stop',
-           'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails', 'sandbox_confirm',
-           'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute', 'promote_apply',
-           'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
+           'Command', 'Commands', 'main', 'pairs', 'run', 'definition', 'run_pipeline', 'try_batch', 'label', 'approve',
+           'reject', 'demo', 'readme', 'terraform', 'terraform_plan', 'terraform_apply', 'terraform_destroy',
+           'accounts', 'accounts_plan', 'accounts_apply', 'accounts_destroy', 'sandbox', 'sandbox_start',
+           'sandbox_stop', 'sandbox_status', 'sandbox_reset', 'sandbox_logs', 'sandbox_advance', 'sandbox_mails',
+           'sandbox_confirm', 'promote', 'promote_verify', 'promote_plan', 'promote_approve', 'promote_execute',
+           'promote_apply', 'promote_check', 'promote_finish', 'promote_unlock', 'deployments', 'rollback']
 
 # %% ../nbs/95_cli.ipynb #a16486a6
 import json
@@ -22,7 +22,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .environment import InvalidInput, account_session, find_environments, load_environment, load_environments
-from .pipelines.executions import ExecutionFailed, check_succeeded, describe, failure_logs, follow
+from .pipelines.executions import ExecutionFailed, check_succeeded, describe_execution, failure_logs, follow_execution
 from .sandbox.server import SandboxError
 from .steps.schema import InvalidData
 from .deployment.terraform import ACCOUNT_ROOTS, apply_plan, destroy, make_plan, plan_and_apply, read_saved_plan
@@ -86,6 +86,16 @@ def run(environment: str, only: tuple[str, ...], parameter: tuple[str, ...]) -> 
     click.echo(f"{verdict(done)}\nReport: {done.folder / 'index.html'}")
     sys.exit(0 if done.ok else 1)
 
+# %% ../nbs/95_cli.ipynb #3d7c1b03
+@main.command()
+@ENVIRONMENT
+@click.option("--pipeline", required=True, type=click.Choice(["train", "inference"]), help="Which of the two.")
+def definition(environment: str, pipeline: str) -> None:
+    """Print a pipeline's definition as SageMaker takes it, indented; nothing is called."""
+    from mammo_mlops.pipelines.deploy import build_definition, readable_definition  # the SageMaker SDK takes seconds
+
+    click.echo(readable_definition(build_definition(load_environment(environment), pipeline)))
+
 # %% ../nbs/95_cli.ipynb #a73ae0cb
 @click.command(cls=Command)
 @ENVIRONMENT
@@ -93,15 +103,16 @@ def run(environment: str, only: tuple[str, ...], parameter: tuple[str, ...]) -> 
 @click.option("--wait/--no-wait", default=True, help="Follow the execution to its end.")
 def run_pipeline(environment: str, parameter: tuple[str, ...], wait: bool) -> None:
     """Upsert the training pipeline of an environment and start it."""
-    from mammo_mlops.train_pipeline import deploy, start_training  # the SageMaker SDK takes seconds
+    from mammo_mlops.pipelines.deploy import deploy_pipeline  # the SageMaker SDK takes seconds
+    from mammo_mlops.train_pipeline import start_training
 
     env = load_environment(environment)
     session = env.session()
-    click.echo(f"{env.train_pipeline.name}: {deploy(env, session)}")
+    click.echo(f"{env.train_pipeline.name}: {deploy_pipeline(env, session, 'train')}")
     arn = start_training(env, session, pairs(parameter))
     click.echo(arn)
     if wait:
-        execution = follow(session, arn, click.echo)
+        execution = follow_execution(session, arn, click.echo)
         click.echo(failure_logs(session, execution), nl=False)
         check_succeeded(execution)
 
@@ -134,7 +145,7 @@ def label(environment: str, execution: str, path: Path) -> None:
     session = env.session()
     kept = upload_labels(env, session, execution, path.read_bytes(), path.name)
     arn = f"arn:aws:sagemaker:{env.aws_region}:{env.account_id}:pipeline/{env.inference_pipeline.name.lower()}/execution/{execution}"
-    click.echo(f"{kept} labels kept. {read_night(env, session, describe(session, arn)).text}")
+    click.echo(f"{kept} labels kept. {read_night(env, session, describe_execution(session, arn)).text}")
 
 # %% ../nbs/95_cli.ipynb #e21bcc82
 def _decide(decision: str, version: int, reason: str) -> None:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Text', 'AccountId', 'Region', 'Name', 'Bucket', 'SageMakerBucket', 'Role', 'KmsKey', 'InstanceType', 'Schedule',
-           'OWN', 'InvalidInput', 'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'Pipeline',
+           'OWN', 'InvalidInput', 'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'PipelineSettings',
            'TrainPipeline', 'InferencePipeline', 'Monitoring', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid',
            'read_json', 'find_environments', 'load_account', 'Environment', 'group_arn', 'jenkins_role_arn',
            'Environments', 'load_environments', 'check_together', 'load_environment', 'caller_account', 'assume_role',
@@ -92,7 +92,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 # %% ../nbs/00_environment.ipynb #4670f719
-class Pipeline(Section):
+class PipelineSettings(Section):
     """What both pipelines need."""
 
     name: Name
@@ -102,7 +102,7 @@ class Pipeline(Section):
     start_on_deploy: bool  # Whether a deployment also starts the pipeline
 
 # %% ../nbs/00_environment.ipynb #fa0ad127
-class TrainPipeline(Pipeline):
+class TrainPipeline(PipelineSettings):
     """The pipeline that trains, evaluates and registers a version."""
 
     train_datasets: Annotated[tuple[Literal["part-1", "part-2"], ...], Field(min_length=1)]  # Parts of the training data in use
@@ -112,7 +112,7 @@ class TrainPipeline(Pipeline):
     cool_down_days: Annotated[int, Field(ge=0, le=365)]  # After a version was trained, drift trains no other for so long
 
 # %% ../nbs/00_environment.ipynb #17de621e
-class InferencePipeline(Pipeline):
+class InferencePipeline(PipelineSettings):
     """The pipeline that predicts a batch."""
 
     cron_schedule: Schedule  # UTC

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
-from mammo_mlops.deployment.bundle import build_definitions
+from mammo_mlops.pipelines.deploy import build_definitions
 from mammo_mlops.data_split import dataset_objects, packaged_data, split_data
 from mammo_mlops.demo.demo import demo
 from mammo_mlops.environment import load_environment

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mammo_mlops.environment import group_arn
-from mammo_mlops.pipelines.code import SECONDS, create_function, deploy_functions, function_arn, function_name
+from mammo_mlops.pipelines.functions import FUNCTION_SECONDS, create_function, deploy_functions, function_arn, function_name
 from mammo_mlops.registry import decide, describe_version
 from mammo_mlops.steps.schema import data_sha256
 
@@ -70,7 +70,7 @@ def test_what_is_deployed_stays_as_it_is(sandbox):
 
     before = held()
     assert deploy_functions(dev, sandbox.session("dev")) == [] and held() == before
-    assert (before["FunctionArn"], before["Runtime"], before["Timeout"]) == (function_arn(dev, "retrain_guard"), "python3.12", SECONDS)
+    assert (before["FunctionArn"], before["Runtime"], before["Timeout"]) == (function_arn(dev, "retrain_guard"), "python3.12", FUNCTION_SECONDS)
 
 
 def test_without_an_approved_version_the_answer_says_what_there_is(sandbox, versions):

@@ -18,7 +18,8 @@ from sklearn.metrics import roc_auc_score
 from mammo_mlops import data_split, inference_monitor, registry, train_pipeline
 from mammo_mlops.monitoring import quality, drift
 from mammo_mlops.environment import Environment, Environments, load_environments
-from mammo_mlops.pipelines.executions import Execution, ExecutionFailed, follow, function_answer, list_executions
+from mammo_mlops.pipelines.deploy import deploy_pipeline
+from mammo_mlops.pipelines.executions import Execution, ExecutionFailed, follow_execution, function_answer, list_executions
 from mammo_mlops.monitoring.drift import Outputs, drift_found, read_outputs
 from mammo_mlops.demo import sandbox_accounts
 from mammo_mlops.sandbox import server
@@ -49,7 +50,7 @@ class Site:
     def predict(self, batch: str = "", policy: str = "") -> tuple[Execution, Outputs]:
         """Predict a batch; what became of it."""
         arn = inference_monitor.start_inference(self.environment, self.session, batch, policy)
-        execution = follow(self.session, arn, quiet)
+        execution = follow_execution(self.session, arn, quiet)
         return execution, read_outputs(self.environment, self.session, execution)
 
     def batch(self, kind: str) -> str:
@@ -69,10 +70,10 @@ def make_site(folder: Path, environments: Environments, name: str) -> Site:
     monitoring = given.monitoring.model_copy(update={"engine": ENGINES[name]})
     environment = Environment(given.workload.model_copy(update={"monitoring": monitoring}), given.registry)
     write_objects(environment, session, data_split.dataset_objects(environment, SPLIT))
-    inference_monitor.deploy(environment, session)
-    train_pipeline.deploy(environment, session)
-    unapproved = follow(session, inference_monitor.start_inference(environment, session), quiet)
-    trained = follow(session, train_pipeline.start_training(environment, session, {}), quiet)
+    deploy_pipeline(environment, session, "inference")
+    deploy_pipeline(environment, session, "train")
+    unapproved = follow_execution(session, inference_monitor.start_inference(environment, session), quiet)
+    trained = follow_execution(session, train_pipeline.start_training(environment, session, {}), quiet)
     assert trained.status == "Succeeded", trained
     version = registry.describe_version(session.client("sagemaker"), train_pipeline.registered_arn(session, trained))
     return Site(folder, environment, session, unapproved, version)
@@ -126,7 +127,7 @@ def clean_run(site: Site) -> tuple[Execution, Outputs]:
 
 
 def test_a_definition_deployed_twice_is_unchanged(site):
-    assert inference_monitor.deploy(site.environment, site.session).startswith("unchanged")
+    assert deploy_pipeline(site.environment, site.session, "inference").startswith("unchanged")
 
 
 def test_a_clean_batch_is_predicted_row_by_row(site):
@@ -319,7 +320,7 @@ def test_the_version_approved_last_predicts_so_approving_an_older_one_rolls_back
 
 def test_drift_trains_nothing_without_new_data_and_the_refusal_is_recorded(first):
     arn = train_pipeline.start_training(first.environment, first.session, {"RetrainReason": "drift"})
-    execution = follow(first.session, arn, quiet)
+    execution = follow_execution(first.session, arn, quiet)
     answer = function_answer(first.session, execution, "RetrainGuard")
     assert execution.status == "Succeeded" and list(statuses(execution)) == ["RetrainGuard", "MayTrain"]
     assert answer["decision"] == "refuse" and "No labelled data is new" in answer["reason"]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Sandbox
-from mammo_mlops import data_split, inference_monitor, train_pipeline
+from mammo_mlops import data_split, train_pipeline
 from mammo_mlops.demo.demo import demo
 from mammo_mlops.pipelines import executions
+from mammo_mlops.pipelines.deploy import deploy_pipeline
 from mammo_mlops.registry import decide, list_versions
 from mammo_mlops.sandbox import server
 from mammo_mlops.storage import batch_uri, bucket_and_key, write_objects
@@ -43,7 +44,7 @@ class Prod:
         before = self.arns()
         server.advance(self.sandbox.folder, **(move or {"to": "23:00"}))
         runs = {name: [arn for arn in arns if arn not in before[name]] for name, arns in self.arns().items()}
-        return {name: [executions.describe(self.sandbox.session("prod"), arn) for arn in arns] for name, arns in runs.items()}, self.new_mails()
+        return {name: [executions.describe_execution(self.sandbox.session("prod"), arn) for arn in arns] for name, arns in runs.items()}, self.new_mails()
 
     def new_mails(self):
         subjects = [mail["subject"] for mail in server.mails(self.sandbox.folder)]
@@ -71,10 +72,10 @@ def prod(own_sandbox):
     split = data_split.split_data(data_split.packaged_data().frame, 7)
     objects = data_split.dataset_objects(environment, split)
     write_objects(environment, session, {uri: content for uri, content in objects.items() if not uri.endswith("part-2.csv")})
-    train_pipeline.deploy(environment, session)
-    inference_monitor.deploy(environment, session)
+    deploy_pipeline(environment, session, "train")
+    deploy_pipeline(environment, session, "inference")
     applying = {name: demo.beside(server.environ(sandbox.folder), "jenkins", demo.APPLY, name) for name in ("prod", "registry")}
-    execution = executions.follow(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
+    execution = executions.follow_execution(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
     assert execution.status == "Succeeded", execution
     for name, process in applying.items():
         demo.answer_of(process, f"Terraform of {name}")
@@ -165,7 +166,7 @@ def test_a_killed_process_fails_its_step_mails_once_and_trains_nothing(prod, kin
     session, pipelines = prod.sandbox.session("prod"), {"inference": prod.environment.inference_pipeline, "training": prod.environment.train_pipeline}
     prod.new_mails()
     trainings, killer = prod.arns()["training"], killing(prod.sandbox, program)
-    execution = executions.follow(session, executions.start(session, pipelines[kind].name), lambda line: None)
+    execution = executions.follow_execution(session, executions.start_execution(session, pipelines[kind].name), lambda line: None)
     assert killer.wait(60) == 0
     server.advance(prod.sandbox.folder, hours=0.02)
     assert execution.status == "Failed" and failed_step(execution)[0][0] == step, execution
@@ -213,7 +214,7 @@ def test_drift_with_new_data_trains_once_although_its_event_repeats_and_comes_la
     for _ in range(2):
         server.redeliver(prod.sandbox.folder, drift["id"])
     server.advance(prod.sandbox.folder, hours=1)
-    again = [executions.describe(prod.sandbox.session("prod"), arn) for arn in prod.arns()["training"] if arn not in before]
+    again = [executions.describe_execution(prod.sandbox.session("prod"), arn) for arn in prod.arns()["training"] if arn not in before]
     assert len(again) == 2 and all([step.name for step in run.steps] == ["RetrainGuard", "MayTrain"] for run in again)
     assert prod.new_mails() == []
 
@@ -230,7 +231,7 @@ def test_the_approved_version_predicts_the_next_night(prod):
 def test_a_training_that_fails_mails(prod):
     session = prod.sandbox.session("prod")
     arn = train_pipeline.start_training(prod.environment, session, {"AucScoreThreshold": "0.9999"})
-    assert executions.follow(session, arn, lambda line: None).status == "Failed"
+    assert executions.follow_execution(session, arn, lambda line: None).status == "Failed"
     server.advance(prod.sandbox.folder, hours=0.02)
     assert len([mail for mail in prod.new_mails() if "training failed" in mail]) == 1
 

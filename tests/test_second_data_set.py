@@ -29,17 +29,18 @@ import boto3
 
 from mammo_mlops import data_split, inference_monitor, registry, storage, train_pipeline
 from mammo_mlops.environment import load_environment
-from mammo_mlops.pipelines.executions import follow
+from mammo_mlops.pipelines.deploy import deploy_pipeline
+from mammo_mlops.pipelines.executions import follow_execution
 from mammo_mlops.monitoring.drift import read_outputs
 
 env, quiet = load_environment("dev"), lambda line: None
 session = env.session()
 storage.write_objects(env, session, data_split.dataset_objects(env, data_split.split_data(data_split.find_raw_data().frame, 7)))
-train_pipeline.deploy(env, session)
-trained = follow(session, train_pipeline.start_training(env, session, {}), quiet)
+deploy_pipeline(env, session, "train")
+trained = follow_execution(session, train_pipeline.start_training(env, session, {}), quiet)
 version = registry.describe_version(session.client("sagemaker"), train_pipeline.registered_arn(session, trained))
 registry.decide(boto3.Session(profile_name="approver"), version, "Approved", "AUC above the gate")
-inference_monitor.deploy(env, session)
+deploy_pipeline(env, session, "inference")
 found = {"auc": float(version.metadata["auc"])}
 for kind in ("clean", "outliers"):
     execution = inference_monitor.test_batch(env, session, kind, quiet)

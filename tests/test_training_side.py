@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from mammo_mlops.pipelines.executions import follow, start
+from mammo_mlops.pipelines.executions import follow_execution, start_execution
 
 ROOT = Path(__file__).parent.parent
 CLI = Path(sys.executable).parent / "mammo-mlops"
@@ -88,7 +88,7 @@ def test_nobody_approves_by_the_back_door(call, trained, sandbox):
     dev = sandbox.environments.dev
     steps = [{"Name": "Register", "Type": "RegisterModel", "Arguments": {"ModelPackageGroupName": dev.model_package_group_arn, "ModelApprovalStatus": "Approved"}}]
     sandbox.client("sagemaker").create_pipeline(PipelineName="back-door", RoleArn=dev.train_pipeline.role_arn, PipelineDefinition=json.dumps({"Version": "2020-12-01", "Steps": steps}))
-    execution = follow(sandbox.session(), start(sandbox.session(), "back-door"), lambda line: None)
+    execution = follow_execution(sandbox.session(), start_execution(sandbox.session(), "back-door"), lambda line: None)
     assert execution.status == "Failed" and "not authorized to perform: sagemaker:CreateModelPackage" in execution.steps[0].reason
     role = f"arn:aws:iam::{registry.account_id}:role/{registry.jenkins_role}"
     key = sandbox.client("sts", "jenkins").assume_role(RoleArn=role, RoleSessionName="back-door")["Credentials"]

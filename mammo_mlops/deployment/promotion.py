@@ -29,13 +29,14 @@ import boto3
 from botocore.exceptions import ClientError
 
 from . import terraform
-from .bundle import Approval, Bundle, Manifest, PromotionRefused, account_parts, build_definitions, bundle_of, check_approval, check_parts
+from .bundle import Approval, Bundle, Manifest, PromotionRefused, account_parts, bundle_of, check_approval, check_parts
 from .bundle import definition_hash, read_approval, read_bundle, sha256, source_parts, write_approval, write_bundle
 from ..storage import before_uri, bucket_and_key, code_uri, deployment_uri, list_objects, lock_uri, read_json_object, read_objects, write_new_object, write_object, write_objects
 from .changes import definition_changes, file_changes
 from .toolchain import terraform_command
 from ..environment import Environment, InvalidInput, caller_account, find_environments, load_environment, load_environments
-from ..pipelines.executions import deployed_definition, upsert
+from ..pipelines.deploy import build_definitions, upsert
+from ..pipelines.executions import deployed_definition
 from ..reports.pages import Link, Table, index_page, report_folder, write_text
 from ..pipelines.code import git_commit
 

@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 
 from .toolchain import MIRROR_PLACES, TerraformError, prepare_configuration, read_version, terraform_command
 from ..environment import Environments, account_session, caller_account, find_environments, load_environments
-from ..pipelines.code import pack
+from ..pipelines.functions import pack
 from ..reports.progress import TimedStep, timed
 from ..storage import state_key
 

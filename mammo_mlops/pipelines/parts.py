@@ -12,9 +12,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..environment import Environment, Pipeline
+from ..environment import Environment, PipelineSettings
 from ..storage import execution_uri, version_uri
-from .code import function_arn
+from .functions import function_arn
 from .sdk import SKLEARN_IMAGE_VERSION, XGBOOST_IMAGE_VERSION
 
 # %% ../../nbs/pipelines/20_parts.ipynb #47d6d391
@@ -43,7 +43,7 @@ class Build:
     """What every step of one definition is built from."""
 
     environment: Environment
-    pipeline: Pipeline  # The pipeline's section of the environment file
+    pipeline: PipelineSettings  # The pipeline's section of the environment file
     session: object  # A PipelineSession that reaches nobody
     code: str  # S3 prefix of the step code
 
