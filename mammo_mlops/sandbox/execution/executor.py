@@ -23,12 +23,13 @@ from botocore import xform_name
 from fastcore.basics import patch
 
 from ..containers.container import Launcher, has_mounts
-from .definition import Definition, Scope, StepDefinition, parameter_values, parse_definition, period_seconds, resolve
+from .definition import Definition, StepDefinition, parse_definition, period_seconds
 from .functions import run_function
 from ..containers.images import CARRIED, carried
 from .jobs import KINDS, TROUBLE, Jobs, Operation, job_name, job_operations, paged, present
 from .model_registry import ModelRegistry
 from .validation import validate
+from .values import Scope, parameter_values, resolve
 from ..state.policy import AwsError, Principal
 from .steps import STEP_CLASSES, Place, StepFailed, StepRun, StepStopped
 from ..state.store import Store

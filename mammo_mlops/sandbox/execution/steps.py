@@ -11,11 +11,12 @@ __all__ = ['PARTS', 'NO_BASELINE', 'LONGEST_CALL', 'STEP_CLASSES', 'StepFailed',
 import json
 from dataclasses import dataclass
 
-from .definition import StepDefinition, holds
+from .definition import StepDefinition
 from .functions import run_function
 from .jobs import Job, Jobs, describe_job, run_job
 from .model_registry import ModelRegistry
 from .validation import validate
+from .values import holds
 from ..state.policy import AwsError, Principal
 
 # %% ../../../nbs/sandbox/execution/50_steps.ipynb #9cc37ad5
