@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from email import message_from_bytes, policy
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -213,24 +214,26 @@ def _sandbox(given: dict, folder: Path, port: int) -> Iterator[object]:
 
 # %% ../../nbs/sandbox/90_server.ipynb #d7a7f1ef
 def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) -> SimpleNamespace:
-    from mammo_mlops.sandbox.delivery.advance import advance
+    from mammo_mlops.sandbox.delivery.advance import advance_clock
     from mammo_mlops.sandbox.delivery.agenda import Agenda
-    from mammo_mlops.sandbox.delivery.asynchronous import Calls
+    from mammo_mlops.sandbox.delivery.asynchronous import Invocations
     from mammo_mlops.sandbox.state.clock import CLOCK
     from mammo_mlops.sandbox.delivery.events import EventBridge
     from mammo_mlops.sandbox.execution.functions import run_function
     from mammo_mlops.sandbox.delivery.messages import Messages
+    from mammo_mlops.sandbox.delivery.rules import rule_hooks
+    from mammo_mlops.sandbox.delivery.subscriptions import confirm, subscription_hooks, unsubscribe
 
-    agenda, messages = Agenda(CLOCK), Messages(store, folder / "mail", endpoint_url)
-    calls = Calls(store, agenda, messages, lambda function, event, number: run_function(executor.jobs, function, event, request_id=number))
-    bridge = EventBridge(store, agenda, messages, calls, executor.operations["StartPipelineExecution"])
+    agenda, messages = Agenda(CLOCK).start(), Messages(store, folder / "mail", endpoint_url)
+    invocations = Invocations(store, agenda, messages, lambda function, event, number: run_function(executor.jobs, function, event, request_id=number))
+    bridge = EventBridge(store, agenda, messages, invocations, executor.operations["StartPipelineExecution"])
     controls = {
-        "advance": lambda until: advance(agenda, lambda: _running(executor), bridge.fired, **until),
+        "advance": lambda until: advance_clock(agenda, lambda: _running(executor), bridge.fired, **until),
         "events": lambda _: {"events": bridge.list_events()},
         "redeliver": lambda request: {"redelivered": bridge.redeliver(request["event_id"])},
     }
-    links = {"ConfirmSubscription": messages.confirm, "Unsubscribe": messages.unsubscribe}
-    front = {"invoke_later": calls.call, "hooks": {**messages.hooks(), **bridge.hooks()}, "links": links, "controls": controls}
+    links = {"ConfirmSubscription": partial(confirm, messages), "Unsubscribe": partial(unsubscribe, messages)}
+    front = {"invoke_later": invocations.invoke, "hooks": {**subscription_hooks(messages), **rule_hooks(bridge)}, "links": links, "controls": controls}
     return SimpleNamespace(agenda=agenda, front=front)
 
 

@@ -31,14 +31,13 @@ class Entry:
 
 # %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #166d225e
 class Agenda:
-    """What is to be done, and the thread that does it."""
+    """What is to be done, and the thread that does it once it is started."""
 
     def __init__(self, clock: Clock):
         self.clock, self.changed = clock, threading.Condition()
         self.entries: list[Entry] = []
         self.doing: Counter[str] = Counter()  # What is being done at this moment
         self.numbers, self.written, self.closed = count(), 0, False
-        threading.Thread(target=self._work, daemon=True, name="agenda").start()
 
     def close(self) -> None:
         """Do nothing more."""
@@ -48,31 +47,29 @@ class Agenda:
 
 # %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #9d693454
 @patch
-def add(
-    self: Agenda,
-    what: str,
-    task: Callable[[], None],
-    when: datetime | None = None,  # Now when not given
-) -> None:
-    """Have it done at that time, after what is due already."""
+def add(self: Agenda, what: str, task: Callable[[], None], when: datetime | None = None) -> None:
+    """Have it done at that time (now when none is given), after what is due already."""
     with self.changed:
         self.written += 1
         heapq.heappush(self.entries, Entry(when or self.clock.now(), next(self.numbers), what, task))
         self.changed.notify_all()
 
-# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #1df3c9e9
+# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #dca15f5f
 @patch
-def aside(self: Agenda, what: str, task: Callable[[], None]) -> None:
-    """Have it done at once, in a thread of its own."""
+def unfinished(self: Agenda) -> list[str]:
+    """What is being done or due; what lies in the future is not."""
     with self.changed:
-        self.written += 1
-        self.doing[what] += 1
-    threading.Thread(target=self._do, args=(what, task), daemon=True, name=what).start()
+        now = self.clock.now()
+        return [*self.doing, *(entry.what for entry in self.entries if entry.when <= now)]
+
+# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #3e256787
+@patch
+def next_due(self: Agenda) -> datetime | None:
+    """When the earliest entry is due; None when there is none."""
+    with self.changed:
+        return self.entries[0].when if self.entries else None
 
 # %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #9210c060
-LONGEST_WAIT = 60.0  # Seconds; then the thread looks at the clock again
-
-
 @patch
 def _do(self: Agenda, what: str, task: Callable[[], None]) -> None:
     try:
@@ -85,44 +82,44 @@ def _do(self: Agenda, what: str, task: Callable[[], None]) -> None:
             self.doing += Counter()  # Drops what is at zero
             self.changed.notify_all()
 
+# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #8e4f9ab0
+LONGEST_WAIT = 60.0  # Seconds
+
+
+@patch
+def seconds_to_wait(self: Agenda) -> float:
+    """Until the earliest entry is due; nothing where it is."""
+    wait = (self.entries[0].when - self.clock.now()).total_seconds() if self.entries else LONGEST_WAIT
+    return min(LONGEST_WAIT, max(0.0, wait))
+
 # %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #1f44488d
 @patch
 def _work(self: Agenda) -> None:
     while True:
         with self.changed:
-            while not self.closed and not self._ripe():
-                self.changed.wait(self._seconds())
+            while not self.closed and (not self.entries or self.entries[0].when > self.clock.now()):
+                self.changed.wait(self.seconds_to_wait())
             if self.closed:
                 return
             entry = heapq.heappop(self.entries)
             self.doing[entry.what] += 1
         self._do(entry.what, entry.task)
 
-# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #6298c4f3
+# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #18f471dc
 @patch
-def _ripe(self: Agenda) -> bool:
-    return bool(self.entries) and self.entries[0].when <= self.clock.now()
+def start(self: Agenda) -> Agenda:
+    """Begin to do what is due, in a thread; the agenda itself."""
+    threading.Thread(target=self._work, daemon=True, name="agenda").start()
+    return self
 
-
+# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #f5e1dc5b
 @patch
-def _seconds(self: Agenda) -> float:
-    wait = (self.entries[0].when - self.clock.now()).total_seconds() if self.entries else LONGEST_WAIT
-    return min(LONGEST_WAIT, max(0.0, wait))
-
-# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #f6956f68
-@patch
-def busy(self: Agenda) -> list[str]:
-    """What is being done or due; what lies in the future is not."""
+def run_aside(self: Agenda, what: str, task: Callable[[], None]) -> None:
+    """Have it done at once, in a thread of its own."""
     with self.changed:
-        now = self.clock.now()
-        return [*self.doing, *(entry.what for entry in self.entries if entry.when <= now)]
-
-# %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #0809febb
-@patch
-def next_time(self: Agenda) -> datetime | None:
-    """When the earliest entry is due; None when there is none."""
-    with self.changed:
-        return self.entries[0].when if self.entries else None
+        self.written += 1
+        self.doing[what] += 1
+    threading.Thread(target=self._do, args=(what, task), daemon=True, name=what).start()
 
 # %% ../../../nbs/sandbox/delivery/00_agenda.ipynb #0ba4ad65
 @patch
