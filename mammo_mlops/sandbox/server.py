@@ -222,7 +222,7 @@ def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) 
     from mammo_mlops.sandbox.execution.functions import run_function
     from mammo_mlops.sandbox.delivery.messages import Messages
     from mammo_mlops.sandbox.delivery.rules import rule_hooks
-    from mammo_mlops.sandbox.delivery.subscriptions import confirm, subscription_hooks, unsubscribe
+    from mammo_mlops.sandbox.delivery.subscriptions import confirm_subscription, subscription_hooks, unsubscribe
 
     agenda, messages = Agenda(CLOCK).start(), Messages(store, folder / "mail", endpoint_url)
     invocations = Invocations(store, agenda, messages, lambda function, event, number: run_function(executor.jobs, function, event, request_id=number))
@@ -232,7 +232,7 @@ def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) 
         "events": lambda _: {"events": bridge.list_events()},
         "redeliver": lambda request: {"redelivered": bridge.redeliver(request["event_id"])},
     }
-    links = {"ConfirmSubscription": partial(confirm, messages), "Unsubscribe": partial(unsubscribe, messages)}
+    links = {"ConfirmSubscription": partial(confirm_subscription, messages), "Unsubscribe": partial(unsubscribe, messages)}
     front = {"invoke_later": invocations.invoke, "hooks": {**subscription_hooks(messages), **rule_hooks(bridge)}, "links": links, "controls": controls}
     return SimpleNamespace(agenda=agenda, front=front)
 
