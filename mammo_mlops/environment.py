@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['Text', 'AccountId', 'Region', 'Name', 'Bucket', 'SageMakerBucket', 'Role', 'KmsKey', 'InstanceType', 'Schedule',
-           'OWN', 'InvalidInput', 'InvalidEnvironment', 'matching', 'check_schedule', 'Section', 'PipelineSettings',
-           'TrainPipeline', 'InferencePipeline', 'Monitoring', 'Account', 'roles_of', 'Registry', 'Workload', 'invalid',
-           'read_json', 'find_environments', 'load_account', 'Environment', 'group_arn', 'jenkins_role_arn',
-           'Environments', 'load_environments', 'check_together', 'load_environment', 'caller_account', 'assume_role',
+           'UNSHARED_KEYS', 'InvalidInput', 'InvalidEnvironment', 'invalid_file', 'find_environments', 'unique_keys',
+           'read_environment_file', 'fault', 'matching', 'check_schedule_expression', 'Section', 'PipelineSettings',
+           'TrainPipeline', 'InferencePipeline', 'Monitoring', 'roles_of', 'Account', 'Registry', 'Workload',
+           'complaint', 'load_account', 'group_arn', 'jenkins_role_arn', 'Environment', 'check_together',
+           'Environments', 'load_environments', 'load_environment', 'caller_account', 'AssumedRole', 'assume_role',
            'account_session']
 
-# %% ../nbs/00_environment.ipynb #652901b9
+# %% ../nbs/00_environment.ipynb #e93c3bf3
 import json
 import os
 import re
@@ -21,8 +22,9 @@ from typing import Annotated, Literal, Union
 import boto3
 import botocore.session
 from aws_cron_expression_validator.validator import AWSCronExpressionError, AWSCronExpressionValidator
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.credentials import CredentialProvider, DeferredRefreshableCredentials
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StrictFloat, StrictInt, StrictStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 # %% ../nbs/00_environment.ipynb #46268708
 class InvalidInput(ValueError):
@@ -32,10 +34,64 @@ class InvalidInput(ValueError):
 class InvalidEnvironment(InvalidInput):
     """An environment file that can not be used; the text names file, key, value found and value expected."""
 
+# %% ../nbs/00_environment.ipynb #9f043de7
+def invalid_file(
+    path: Path,  # The file at fault
+    complaints: list[str],  # One line per fault: key, value found, value expected
+) -> InvalidEnvironment:
+    """The error for a file that can not be used."""
+    lines = "".join(f"\n  {line}" for line in complaints)
+    return InvalidEnvironment(f"{path}: can not be used; nothing was called.{lines}")
+
+# %% ../nbs/00_environment.ipynb #e4aac2bf
+def find_environments() -> Path:
+    """The folder of the environment files: `MAMMO_ENVIRONMENTS`, else `environments/` here or above."""
+    if given := os.environ.get("MAMMO_ENVIRONMENTS"):
+        return Path(given)
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if list((folder / "environments").glob("*.tfvars.json")):
+            return folder / "environments"
+    raise InvalidEnvironment(f"no folder environments/ with *.tfvars.json in {Path.cwd()} or above it; nothing was called.")
+
+# %% ../nbs/00_environment.ipynb #ad85005b
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The pairs as a dictionary. Error: KeyError of the keys that stand there twice."""
+    keys = [key for key, _ in pairs]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise KeyError(*twice)
+    return dict(pairs)
+
+# %% ../nbs/00_environment.ipynb #00369725
+def read_environment_file(path: Path) -> dict[str, object]:
+    """The file's content. Error: InvalidEnvironment, with the line where it is no JSON."""
+    if not path.is_file():
+        known = ", ".join(sorted(p.name for p in path.parent.glob("*.tfvars.json"))) or "none"
+        raise invalid_file(path, [f"no such file; {path.parent} holds: {known}"])
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
+    except json.JSONDecodeError as error:
+        raise invalid_file(path, [f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})"]) from None
+    except UnicodeDecodeError as error:
+        raise invalid_file(path, [f"byte {error.start}: not UTF-8 text"]) from None
+    except KeyError as error:
+        raise invalid_file(path, [f"{key}: found twice; expected once" for key in error.args]) from None
+    if not isinstance(content, dict):
+        raise invalid_file(path, [f"found {type(content).__name__}; expected an object with keys"])
+    return content
+
+# %% ../nbs/00_environment.ipynb #43f709ec
+def fault(
+    expected: str,  # In words
+    **where: object,  # key and found, when the fault is not the value itself
+) -> PydanticCustomError:
+    """What pydantic collects for a value that can not be used."""
+    return PydanticCustomError("fault", "expected {expected}", {"expected": expected, **where})
+
 # %% ../nbs/00_environment.ipynb #db0c7adb
 def _filled(value: str) -> str:
     if re.search(r"<[^>]*>", value) or not value.strip():
-        raise ValueError("a value in place of the placeholder")
+        raise fault("a value in place of the placeholder")
     return value
 
 
@@ -47,7 +103,7 @@ def matching(
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, _filled(value), re.ASCII):
-            raise ValueError(expected)
+            raise fault(expected)
         return value
 
     return AfterValidator(check)
@@ -66,8 +122,8 @@ Role = Annotated[str, matching(r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+", "a role
 KmsKey = Annotated[str, matching(r"alias/[\w/-]+", "a KMS alias such as alias/mammo-severity")]
 InstanceType = Annotated[str, matching(r"ml\.[a-z0-9-]+\.[a-z0-9]+", "an instance type such as ml.m5.xlarge")]
 
-# %% ../nbs/00_environment.ipynb #b7ba9ffe
-def check_schedule(
+# %% ../nbs/00_environment.ipynb #54390803
+def check_schedule_expression(
     expression: str,  # As EventBridge's PutRule takes it
 ) -> str:
     """The expression, when EventBridge would take it. Source: EventBridge user guide, "Schedule expressions"."""
@@ -79,11 +135,11 @@ def check_schedule(
         AWSCronExpressionValidator.validate(cron[1] if cron else "")
     except AWSCronExpressionError as error:
         reason = f" ({error})" if cron else ""
-        raise ValueError(f"cron(minutes hours day-of-month month day-of-week year) or rate(value unit){reason}") from None
+        raise fault(f"cron(minutes hours day-of-month month day-of-week year) or rate(value unit){reason}") from None
     return expression
 
 
-Schedule = Annotated[str, AfterValidator(check_schedule)]
+Schedule = Annotated[str, AfterValidator(check_schedule_expression)]
 
 # %% ../nbs/00_environment.ipynb #d0768081
 class Section(BaseModel):
@@ -126,30 +182,6 @@ class Monitoring(Section):
     on_violation: Literal["block", "quarantine", "predict"]  # Predict nothing, all but the rows at fault, or everything
     smallest_batch: Annotated[int, Field(ge=10, le=1_000_000)]  # Rows; the constraints are tuned to batches of at least so many
 
-# %% ../nbs/00_environment.ipynb #547a8713
-class Account(Section):
-    """What every account has."""
-
-    env_group: Literal["dev", "prod", "registry"]
-    account_id: AccountId
-    aws_region: Region
-    email: EmailStr  # Who is told
-    kms_key: KmsKey  # The account's customer-managed key
-
-    @model_validator(mode="before")
-    @classmethod
-    def complete_roles(cls, values: dict) -> dict:
-        """Complete role names with the account."""
-        return _complete_roles(values, values.get("account_id")) if isinstance(values, dict) else values
-
-    @model_validator(mode="after")
-    def check_roles(self) -> "Account":
-        """Refuse a role of another account."""
-        for key, role in roles_of(self.model_dump()):
-            if f"::{self.account_id}:" not in role:
-                raise ValueError(f"{key}|{role}|a role of account {self.account_id}")
-        return self
-
 # %% ../nbs/00_environment.ipynb #bfdc3e16
 def _is_role(key: str) -> bool:
     return key == "role_arn" or (key.endswith("_role") and not key.startswith("jenkins_"))
@@ -178,6 +210,30 @@ def roles_of(
     nested = [pair for path, _, value in inner if isinstance(value, dict) for pair in roles_of(value, f"{path}.")]
     return [(path, value) for path, key, value in inner if _is_role(key) and value] + nested
 
+# %% ../nbs/00_environment.ipynb #547a8713
+class Account(Section):
+    """What every account has."""
+
+    env_group: Literal["dev", "prod", "registry"]
+    account_id: AccountId
+    aws_region: Region
+    email: EmailStr  # Who is told
+    kms_key: KmsKey  # The account's customer-managed key
+
+    @model_validator(mode="before")
+    @classmethod
+    def complete_roles(cls, values: dict) -> dict:
+        """Complete role names with the account."""
+        return _complete_roles(values, values.get("account_id")) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def check_roles(self) -> "Account":
+        """Refuse a role of another account."""
+        for key, role in roles_of(self.model_dump()):
+            if f"::{self.account_id}:" not in role:
+                raise fault(f"a role of account {self.account_id}", key=key, found=role)
+        return self
+
 # %% ../nbs/00_environment.ipynb #af78468f
 class Registry(Account):
     """The central account: it owns every model version, and only it approves."""
@@ -200,7 +256,7 @@ class Registry(Account):
     def check_approver(self) -> "Registry":
         """Refuse Jenkins as approver."""
         if self.approver_role.endswith(f"/{self.jenkins_role}"):
-            raise ValueError(f"approver_role|{self.approver_role}|a role of people; Jenkins does not approve")
+            raise fault("a role of people; Jenkins does not approve", key="approver_role", found=self.approver_role)
         return self
 
 # %% ../nbs/00_environment.ipynb #4384805c
@@ -224,67 +280,21 @@ class Workload(Account):
     def check_names(self) -> "Workload":
         """Refuse one name for two pipelines."""
         if self.train_pipeline.name.lower() == self.inference_pipeline.name.lower():
-            raise ValueError(f"inference_pipeline.name|{self.inference_pipeline.name}|another name than the train pipeline's")
+            raise fault("another name than the train pipeline's", key="inference_pipeline.name", found=self.inference_pipeline.name)
         return self
 
-# %% ../nbs/00_environment.ipynb #fcaa8571
-def _complaint(error: dict) -> str:
-    key = ".".join(map(str, error["loc"]))
+# %% ../nbs/00_environment.ipynb #3923e677
+def complaint(
+    error: dict,  # One of pydantic's
+) -> str:
+    """One fault as a line: key, value found, value expected."""
+    key, context = ".".join(map(str, error["loc"])), error.get("ctx", {})
     if error["type"] == "missing":
         return f"{key}: missing; expected a value"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; expected no such key"
-    text = re.sub("^(Value error, |Input should be )", "", error["msg"])
-    if error["type"] == "value_error" and text.count("|") == 2:
-        key, found, text = text.split("|")
-    else:
-        found = error["input"]
-    return f"{key}: found {found!r}; expected {text}"
-
-# %% ../nbs/00_environment.ipynb #9a48e92e
-def invalid(
-    path: Path,  # The file at fault
-    complaints: list[str],  # One line per fault: key, value found, value expected
-) -> InvalidEnvironment:
-    """The error for a file that can not be used."""
-    lines = "".join(f"\n  {line}" for line in complaints)
-    return InvalidEnvironment(f"{path}: can not be used; nothing was called.{lines}")
-
-# %% ../nbs/00_environment.ipynb #be32a422
-def read_json(
-    path: Path,  # An environment file
-) -> dict:
-    """The file's content; a duplicate key or broken JSON is an error with its line."""
-
-    def unique(pairs: list[tuple[str, object]]) -> dict:
-        keys = [key for key, _ in pairs]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise invalid(path, [f"{key}: found twice; expected once" for key in twice])
-        return dict(pairs)
-
-    if not path.is_file():
-        known = ", ".join(sorted(p.name for p in path.parent.glob("*.tfvars.json"))) or "none"
-        raise invalid(path, [f"no such file; {path.parent} holds: {known}"])
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise invalid(path, [f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})"]) from None
-    except UnicodeDecodeError as error:
-        raise invalid(path, [f"byte {error.start}: not UTF-8 text"]) from None
-    if not isinstance(content, dict):
-        raise invalid(path, [f"found {type(content).__name__}; expected an object with keys"])
-    return content
-
-# %% ../nbs/00_environment.ipynb #e4aac2bf
-def find_environments() -> Path:
-    """The folder of the environment files: `MAMMO_ENVIRONMENTS`, else `environments/` here or above."""
-    if given := os.environ.get("MAMMO_ENVIRONMENTS"):
-        return Path(given)
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if list((folder / "environments").glob("*.tfvars.json")):
-            return folder / "environments"
-    raise InvalidEnvironment(f"no folder environments/ with *.tfvars.json in {Path.cwd()} or above it; nothing was called.")
+    expected = context["expected"] if error["type"] == "fault" else error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{context.get('key', key)}: found {context.get('found', error['input'])!r}; expected {expected}"
 
 # %% ../nbs/00_environment.ipynb #3b1e2dd4
 def load_account(
@@ -293,14 +303,27 @@ def load_account(
 ) -> Account:
     """One file, validated."""
     path = (folder or find_environments()) / f"{name}.tfvars.json"
-    content, kind = read_json(path), Registry if name == "registry" else Workload
+    content, kind = read_environment_file(path), Registry if name == "registry" else Workload
     try:
         account = kind.model_validate(content)
     except ValidationError as error:
-        raise invalid(path, [_complaint(item) for item in error.errors()]) from None
+        raise invalid_file(path, [complaint(item) for item in error.errors()]) from None
     if account.env_group != name:
-        raise invalid(path, [f"env_group: found {account.env_group!r}; expected {name!r}, as the file is named"])
+        raise invalid_file(path, [f"env_group: found {account.env_group!r}; expected {name!r}, as the file is named"])
     return account
+
+# %% ../nbs/00_environment.ipynb #4d65e2a9
+def group_arn(registry: Registry) -> str:
+    """ARN of the model package group."""
+    return f"arn:aws:sagemaker:{registry.aws_region}:{registry.account_id}:model-package-group/{registry.model_package_group_name}"
+
+# %% ../nbs/00_environment.ipynb #e85b86b2
+def jenkins_role_arn(
+    account: Account,
+    registry: Registry,  # States the role's name
+) -> str:
+    """ARN of the role that Jenkins assumes in `account`."""
+    return f"arn:aws:iam::{account.account_id}:role/{registry.jenkins_role}"
 
 # %% ../nbs/00_environment.ipynb #606d2e24
 @dataclass(frozen=True)
@@ -337,18 +360,25 @@ class Environment:
         """A session in this account."""
         return account_session(self.workload, self.registry)
 
-# %% ../nbs/00_environment.ipynb #4d65e2a9
-def group_arn(registry: Registry) -> str:
-    """ARN of the model package group."""
-    return f"arn:aws:sagemaker:{registry.aws_region}:{registry.account_id}:model-package-group/{registry.model_package_group_name}"
+# %% ../nbs/00_environment.ipynb #6612fa24
+UNSHARED_KEYS = ("jenkins_account_id", "account_id", "model_artifacts_bucket", "default_bucket", "terraform_state_bucket", "jenkins_state_bucket")
 
-# %% ../nbs/00_environment.ipynb #e85b86b2
-def jenkins_role_arn(
-    account: Account,
-    registry: Registry,  # States the role's name
-) -> str:
-    """ARN of the role that Jenkins assumes in `account`."""
-    return f"arn:aws:iam::{account.account_id}:role/{registry.jenkins_role}"
+
+def check_together(
+    folder: Path,  # Of the files
+    accounts: tuple[Account, ...],
+) -> None:
+    """Refuse an account or a bucket that two keys name, and a second region: a registry serves its own. Error: InvalidEnvironment."""
+    seen: dict[str, str] = {}
+    for account in accounts:
+        name = f"{account.env_group}.tfvars.json"
+        for key in (key for key in UNSHARED_KEYS if hasattr(account, key)):
+            value = getattr(account, key)
+            if value in seen:
+                raise invalid_file(folder / name, [f"{key}: found {value!r}, as {seen[value]} has; expected one of its own"])
+            seen[value] = f"{key} of {name}"
+        if account.aws_region != accounts[0].aws_region:
+            raise invalid_file(folder / name, [f"aws_region: found {account.aws_region!r}; expected {accounts[0].aws_region!r}, the registry's"])
 
 # %% ../nbs/00_environment.ipynb #2c0817ff
 @dataclass(frozen=True)
@@ -369,26 +399,6 @@ def load_environments(
     check_together(folder, (registry, dev, prod))
     return Environments(Environment(dev, registry), Environment(prod, registry), registry)
 
-# %% ../nbs/00_environment.ipynb #d15e5c69
-OWN = ("jenkins_account_id", "account_id", "model_artifacts_bucket", "default_bucket", "terraform_state_bucket", "jenkins_state_bucket")
-
-
-def check_together(
-    folder: Path,  # Of the files
-    accounts: tuple[Account, ...],
-) -> None:
-    """Refuse an account or a bucket that two keys name, and a second region: a registry serves its own. Error: InvalidEnvironment."""
-    seen: dict[str, str] = {}
-    for account in accounts:
-        name = f"{account.env_group}.tfvars.json"
-        for key in (key for key in OWN if hasattr(account, key)):
-            value = getattr(account, key)
-            if value in seen:
-                raise invalid(folder / name, [f"{key}: found {value!r}, as {seen[value]} has; expected one of its own"])
-            seen[value] = f"{key} of {name}"
-        if account.aws_region != accounts[0].aws_region:
-            raise invalid(folder / name, [f"aws_region: found {account.aws_region!r}; expected {accounts[0].aws_region!r}, the registry's"])
-
 # %% ../nbs/00_environment.ipynb #3869c808
 def load_environment(
     name: str,  # "dev" or "prod"
@@ -404,17 +414,35 @@ def caller_account(session: boto3.Session) -> str:
     """The account that the session's credentials belong to."""
     return session.client("sts").get_caller_identity()["Account"]
 
+# %% ../nbs/00_environment.ipynb #8f1ac6b1
+@dataclass
+class AssumedRole(CredentialProvider):
+    """Gives botocore the credentials of a role, anew whenever they are about to expire."""
+
+    caller: boto3.Session  # Who assumes it
+    role_arn: str
+    region: str
+    METHOD = CANONICAL_NAME = "mammo-mlops-assumed-role"
+
+    def load(self) -> DeferredRefreshableCredentials:
+        """The credentials; no call is made yet."""
+        return DeferredRefreshableCredentials(self.assume, self.METHOD)
+
+    def assume(self) -> dict[str, str]:
+        """What STS gives, as botocore takes it."""
+        given = self.caller.client("sts", region_name=self.region).assume_role(RoleArn=self.role_arn, RoleSessionName="mammo-mlops")["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
+
 # %% ../nbs/00_environment.ipynb #47417768
 def assume_role(caller: boto3.Session, role_arn: str, region: str) -> boto3.Session:
     """A session with the role's credentials, renewed before they expire."""
     core = botocore.session.Session(profile=None if caller.profile_name == "default" else caller.profile_name)
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=caller._session.create_client,
-        source_credentials=caller.get_credentials(),
-        role_arn=role_arn,
-        extra_args={"RoleSessionName": "mammo-mlops"},
-    )
-    core._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+    core.get_component("credential_provider").insert_before("env", AssumedRole(caller, role_arn, region))
     return boto3.Session(botocore_session=core, region_name=region)
 
 # %% ../nbs/00_environment.ipynb #6e8353e2

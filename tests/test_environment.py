@@ -47,6 +47,5 @@ def test_assumed_credentials_renew_themselves(as_profile):
     role = jenkins_role_arn(ENVIRONMENTS.dev.workload, ENVIRONMENTS.registry)
     credentials = assume_role(boto3.Session(), role, "us-east-1").get_credentials()
     first = credentials.get_frozen_credentials().access_key
-    credentials._refresh_using.__self__._cache.clear()  # botocore's memory of the first answer
     credentials._expiry_time = credentials._time_fetcher()
     assert credentials.get_frozen_credentials().access_key != first
