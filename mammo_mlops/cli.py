@@ -284,11 +284,12 @@ def sandbox(ctx: click.Context, folder: Path | None) -> None:
 @click.pass_obj
 def sandbox_start(folder: Path, port: int | None) -> None:
     """Start a sandbox with the accounts that the environment files name."""
-    from mammo_mlops.demo.sandbox_accounts import make_accounts  # moto takes a second
+    from mammo_mlops.demo.sandbox_accounts import accounts_of, make_accounts  # moto takes a second
     from mammo_mlops.sandbox import server
 
-    server.start(port, folder)
-    click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder)}")
+    environments = load_environments()
+    server.start(port, folder, accounts_of(environments))
+    click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder, environments)}")
     click.echo(f"In a shell: . {folder / 'env.sh'}   Then choose who you are: export AWS_PROFILE=dev (or prod, registry, jenkins, approver)")
 
 # %% ../nbs/95_cli.ipynb #85c09ece
@@ -316,11 +317,12 @@ def sandbox_status(folder: Path, as_json: bool) -> None:
 @click.pass_obj
 def sandbox_reset(folder: Path) -> None:
     """Empty the sandbox: new accounts on the same port."""
-    from mammo_mlops.demo.sandbox_accounts import make_accounts
+    from mammo_mlops.demo.sandbox_accounts import accounts_of, make_accounts
     from mammo_mlops.sandbox import server
 
-    server.reset(folder)
-    click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder)}")
+    environments = load_environments()
+    server.reset(folder, accounts_of(environments))
+    click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder, environments)}")
 
 # %% ../nbs/95_cli.ipynb #8b14fed8
 @sandbox.command("logs")

@@ -45,6 +45,11 @@ class Sandbox:
         """The variables that point a process at this sandbox; AWS variables of this process are left out."""
         return {**server.without_aws(dict(os.environ)), **server.environ(self.folder)}
 
+    @property
+    def accounts(self) -> server.Accounts:
+        """What the sandbox is started with."""
+        return sandbox_accounts.accounts_of(self.environments)
+
     def session(self, profile: str = "dev") -> boto3.Session:
         """A session in the profile's account."""
         return sandbox_accounts.session(self.folder, profile)
@@ -63,7 +68,7 @@ class Sandbox:
 def running(folder: Path) -> Iterator[Sandbox]:
     """A sandbox that runs as long as the block, with accounts."""
     environments = load_environments(ENVIRONMENTS)
-    server.start(0, folder, environments)
+    server.start(0, folder, sandbox_accounts.accounts_of(environments))
     try:
         sandbox_accounts.make_accounts(folder, environments)
         yield Sandbox(folder, environments)

@@ -86,7 +86,7 @@ terraform.apply_plan(terraform.make_plan("jenkins", folder=Path(sys.argv[1]), ac
 def making(sandbox, tmp_path_factory):
     """A sandbox without accounts, the working copy of the one that Jenkins runs in, and the process that makes it."""
     folder, copy = tmp_path_factory.mktemp("empty") / ".sandbox", tmp_path_factory.mktemp("copy")
-    server.start(0, folder, sandbox.environments)
+    server.start(0, folder, sandbox.accounts)
     try:
         variables = {**server.without_aws(dict(os.environ)), **server.environ(folder, "jenkins-admin")}
         with subprocess.Popen([sys.executable, "-c", CRASH, str(copy)], cwd=PROJECT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -9,6 +9,7 @@ from test_sandbox_pipelines import TRUST, wait_for
 
 from conftest import ENVIRONMENTS, Sandbox
 from mammo_mlops.data_split import packaged_data
+from mammo_mlops.demo.sandbox_accounts import accounts_of
 from mammo_mlops.environment import load_environments
 from mammo_mlops.sandbox import server
 
@@ -46,7 +47,7 @@ def other(tmp_path_factory):
         changed = json.loads(path.read_text()) | {"account_id": account} | ({"jenkins_account_id": "210987654321"} if name == "registry" else {})
         path.write_text(json.dumps(changed))
     environments = load_environments(folder / "environments")
-    server.start(0, folder / ".sandbox", environments)
+    server.start(0, folder / ".sandbox", accounts_of(environments))
     yield Sandbox(folder / ".sandbox", environments)
     server.stop(folder / ".sandbox")
 

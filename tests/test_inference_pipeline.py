@@ -90,7 +90,7 @@ def sites() -> Iterator[dict[str, Site]]:
     """A site for each engine, in a sandbox of their own, because approvals are seen by everybody."""
     with tempfile.TemporaryDirectory() as name:
         folder, environments = Path(name) / ".sandbox", load_environments(ENVIRONMENTS)
-        server.start(0, folder, environments)
+        server.start(0, folder, sandbox_accounts.accounts_of(environments))
         try:
             sandbox_accounts.make_accounts(folder, environments)
             yield {name: make_site(folder, environments, name) for name in ENGINES}

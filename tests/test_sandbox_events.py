@@ -616,7 +616,7 @@ def test_a_walk_that_does_not_end_says_what_still_runs(dev):
 
 def test_stopping_while_events_are_delivered_ends_it_all(tmp_path, sandbox):
     folder = tmp_path / "ending"
-    facts = server.start(0, folder, sandbox.environments)
+    facts = server.start(0, folder, sandbox.accounts)
     world = World(type(sandbox)(folder, sandbox.environments), "ending")
     function = world.function("import time\ndef handler(event, context): time.sleep(60)")
     world.permit()

@@ -34,7 +34,7 @@ def wait_until(condition, seconds=10):
 def test_a_taken_port_is_refused_with_the_sandbox_that_has_it(sandbox, folder):
     port = server.status(sandbox.folder)["port"]
     with pytest.raises(server.SandboxError, match=f"Port {port} on 127.0.0.1 can not be used .*the sandbox of {sandbox.folder} has it"):
-        server.start(port, folder, sandbox.environments)
+        server.start(port, folder, sandbox.accounts)
     assert not server.status(folder)["running"]
 
 
@@ -43,7 +43,7 @@ def test_a_port_another_program_has_is_refused(sandbox, folder):
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(server.SandboxError, match="another program has it"):
-            server.start(other.getsockname()[1], folder, sandbox.environments)
+            server.start(other.getsockname()[1], folder, sandbox.accounts)
 
 
 def test_it_listens_on_the_loopback_address_only(sandbox):
@@ -69,7 +69,7 @@ def test_env_sh_is_all_a_shell_needs(sandbox):
 
 
 def test_stop_ends_it_and_its_state_and_status_says_so(sandbox, folder):
-    facts = server.start(0, folder, sandbox.environments)
+    facts = server.start(0, folder, sandbox.accounts)
     sandbox_accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
     assert server.status(folder)["accounts"] == facts["accounts"]
     assert server.stop(folder) is True
@@ -79,27 +79,27 @@ def test_stop_ends_it_and_its_state_and_status_says_so(sandbox, folder):
     assert not (folder / "aws").exists()
     with pytest.raises(server.SandboxError, match="No sandbox runs from"):
         server.environ(folder)
-    server.start(facts["port"], folder, sandbox.environments)
+    server.start(facts["port"], folder, sandbox.accounts)
     assert sandbox_accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
 
 
 def test_reset_empties_it_on_the_same_port(sandbox, folder):
-    before = server.start(0, folder, sandbox.environments)
+    before = server.start(0, folder, sandbox.accounts)
     sandbox_accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
-    after = server.reset(folder, sandbox.environments)
+    after = server.reset(folder, sandbox.accounts)
     assert (after["port"], after["pid"] == before["pid"]) == (before["port"], False)
     assert sandbox_accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
 
 
 def test_a_second_start_says_that_one_runs(sandbox):
     with pytest.raises(server.SandboxError, match="runs on http://127.0.0.1:.* Nothing was started"):
-        server.start(0, sandbox.folder, sandbox.environments)
+        server.start(0, sandbox.folder, sandbox.accounts)
 
 
 def test_of_two_starts_at_once_one_wins_and_the_other_says_so(sandbox, folder):
     def attempt(_):
         try:
-            return server.start(0, folder, sandbox.environments)["pid"]
+            return server.start(0, folder, sandbox.accounts)["pid"]
         except server.SandboxError as error:
             return str(error)
 
@@ -112,16 +112,16 @@ def test_of_two_starts_at_once_one_wins_and_the_other_says_so(sandbox, folder):
 
 
 def test_a_killed_sandbox_leaves_nothing_in_the_way(sandbox, folder):
-    facts = server.start(0, folder, sandbox.environments)
+    facts = server.start(0, folder, sandbox.accounts)
     os.kill(facts["pid"], signal.SIGKILL)
     wait_until(lambda: not server.is_running(folder))
     assert (folder / "server.json").exists() and not server.status(folder)["running"]
-    again = server.start(facts["port"], folder, sandbox.environments)
+    again = server.start(facts["port"], folder, sandbox.accounts)
     assert again["pid"] != facts["pid"]
 
 
 def test_it_survives_whoever_started_it(sandbox, folder):
-    code = "import sys; from pathlib import Path; from mammo_mlops.environment import load_environments; from mammo_mlops.sandbox import server; server.start(0, Path(sys.argv[1]), load_environments(Path(sys.argv[2])))"
+    code = "import sys; from pathlib import Path; from mammo_mlops.environment import load_environments; from mammo_mlops.demo.sandbox_accounts import accounts_of; from mammo_mlops.sandbox import server; server.start(0, Path(sys.argv[1]), accounts_of(load_environments(Path(sys.argv[2]))))"
     environments = os.path.join(os.path.dirname(__file__), "..", "environments")
     starter = subprocess.Popen([sys.executable, "-c", code, str(folder), environments], start_new_session=True)
     assert starter.wait(30) == 0

@@ -15,6 +15,7 @@ import xgboost
 from conftest import Sandbox
 from test_sandbox_pipelines import XGBOOST, Account, processes_with, quality_check, refusal, statuses, wait_for
 
+from mammo_mlops.demo.sandbox_accounts import accounts_of
 from mammo_mlops.sandbox import server
 
 DEFINITION = Path(__file__).parent / "sample_inference_pipeline.json"
@@ -447,7 +448,7 @@ def sample(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample") / ".sandbox"
     account = lambda number: SimpleNamespace(account_id=number, studio_role=None)
     registry = SimpleNamespace(account_id="999999999999", jenkins_account_id="222222222222", jenkins_controller_role="jenkins-controller", approver_role="arn:aws:iam::999999999999:role/approver", aws_region="us-east-1")
-    server.start(0, folder, SimpleNamespace(dev=account("333333333333"), prod=account("123456789012"), registry=registry))
+    server.start(0, folder, accounts_of(SimpleNamespace(dev=account("333333333333"), prod=account("123456789012"), registry=registry)))
     try:
         place = Place.__new__(Place)
         place.sandbox, place.profile, place.bucket = Sandbox(folder, None), "prod", "prod-bucket"

@@ -426,7 +426,7 @@ def tell(
     """The stages, in order."""
     warm_up(load_environments().registry.aws_region)
     with story.stage("Sandbox: AWS on 127.0.0.1") as results:
-        results.append(f"http://127.0.0.1:{server.start(0, folder)['port']}")
+        results.append(f"http://127.0.0.1:{server.start(0, folder, sandbox_accounts.accounts_of(load_environments()))['port']}")
     environ = server.environ(folder)
     story.clock = lambda: datetime.fromisoformat(server.status(folder)["now"])
     server.advance(folder, to="08:00")  # morning, so that no schedule fires before its night
