@@ -12,7 +12,7 @@ __all__ = ['SEPARATOR', 'TYPE_PATTERNS', 'KLL_K', 'KLL_C', 'EXACT_VALUES', 'BUCK
            'describe_span', 'spans', 'column_names', 'read_csv_chunks', 'describe_csv', 'parse_json_line',
            'read_json_chunks', 'describe_json', 'mapper', 'describe_dataset']
 
-# %% ../../nbs/steps/20_describe.ipynb #f35e3cc9
+# %% ../../nbs/steps/20_describe.ipynb #83225a8d
 import io
 import json
 import math
@@ -164,7 +164,7 @@ def merge_numbers(a: NumberProfile, b: NumberProfile, rng: np.random.Generator) 
     mean, squares = a.mean + apart * b.count / count, a.squares + b.squares + apart**2 * a.count * b.count / count
     return NumberProfile(count, mean, squares, min(a.low, b.low), max(a.high, b.high), tuple(levels))
 
-# %% ../../nbs/steps/20_describe.ipynb #744b7b6e
+# %% ../../nbs/steps/20_describe.ipynb #c6019961
 @dataclass(frozen=True)
 class ColumnProfile:
     """What is kept of a column."""
@@ -186,7 +186,7 @@ class ColumnProfile:
         """How many texts there are; beyond 10,000 estimated, within some 3 %."""
         return float(len(self.texts) if not len(self.hashes) else round((len(self.hashes) - 1) / (self.hashes[-1] / 2.0**64)))
 
-# %% ../../nbs/steps/20_describe.ipynb #ec9e2f2d
+# %% ../../nbs/steps/20_describe.ipynb #dcf8adf3
 MAX_DISTINCT = 100  # A text column with more is free text: its values are not listed, for they may identify a patient
 
 
@@ -266,7 +266,7 @@ def parse_format(
         raise InvalidData(f"dataset_format: found the header {header!r}; expected true or false; nothing was analyzed.")
     return name, str(header).lower() == "true"
 
-# %% ../../nbs/steps/20_describe.ipynb #574726ac
+# %% ../../nbs/steps/20_describe.ipynb #631d30d5
 NEGATIVE = 10_000  # Added to the code of a negative number
 LAST = {np.dtype(np.uint8): 128, np.dtype(np.uint16): 1 << 15}  # Added to the code of a row's last cell
 
@@ -282,7 +282,7 @@ def mark_negatives(
         code[width:] += (run[1:] & minus[:-width]) * np.uint16(NEGATIVE)
     return code
 
-# %% ../../nbs/steps/20_describe.ipynb #8a33519a
+# %% ../../nbs/steps/20_describe.ipynb #ca2e4091
 def number_codes(
     digit: np.ndarray,  # Bytes less "0"
     is_digit: np.ndarray,
@@ -323,7 +323,7 @@ def cell_codes(
         return None
     return np.compress(cell_end[1:], code[:-1] + line_end[1:].view(np.uint8) * code.dtype.type(LAST[code.dtype]))
 
-# %% ../../nbs/steps/20_describe.ipynb #ac7f89ce
+# %% ../../nbs/steps/20_describe.ipynb #b44bd97a
 def row_codes(
     piece: np.ndarray,  # Bytes, from one line end to another
     width: int,  # Cells in a row
@@ -338,7 +338,7 @@ def row_codes(
         return None
     return rows & codes.dtype.type(last - 1)
 
-# %% ../../nbs/steps/20_describe.ipynb #961bf96f
+# %% ../../nbs/steps/20_describe.ipynb #4fe35528
 PIECE = 60_000  # Bytes
 
 
@@ -375,7 +375,7 @@ def counted_column(
     texts = {str(value): count for value, count in zip(values.tolist(), weights.tolist())} if len(values) <= MAX_DISTINCT else {}
     return ColumnProfile(numbers.count, missing, {**ColumnProfile().types, "Integral": numbers.count}, numbers, texts)
 
-# %% ../../nbs/steps/20_describe.ipynb #5f8916ae
+# %% ../../nbs/steps/20_describe.ipynb #9fba0f0e
 def counted_rows(
     counts: np.ndarray,  # As `count_codes` gives them
     names: List[str],
@@ -386,7 +386,7 @@ def counted_rows(
     first = columns[names[0]]
     return DatasetProfile(first.present + first.missing, columns)
 
-# %% ../../nbs/steps/20_describe.ipynb #af3fc19d
+# %% ../../nbs/steps/20_describe.ipynb #c7d91459
 AS_TEXT = {"dtype": str, "keep_default_na": False, "na_values": [""]}  # How pandas reads cells as they are
 
 
@@ -406,7 +406,7 @@ def describe_block(
         return None
     return describe_frame(frame, rng) if isinstance(frame.index, pd.RangeIndex) else None
 
-# %% ../../nbs/steps/20_describe.ipynb #d44590ba
+# %% ../../nbs/steps/20_describe.ipynb #3ca5dcb6
 SPAN = 2 << 20  # Bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Means nothing where a file begins
 
@@ -491,7 +491,7 @@ def describe_csv(
         whole = merge_profiles(whole, describe_frame(chunk, rng), rng)
     return whole
 
-# %% ../../nbs/steps/20_describe.ipynb #b57feaa5
+# %% ../../nbs/steps/20_describe.ipynb #267c8ec8
 def _json_text(value: object) -> object:
     if value is None:
         return np.nan
@@ -508,7 +508,7 @@ def parse_json_line(line: str) -> Optional[Dict[str, object]]:
         return None
     return {name: _json_text(value) for name, value in row.items()}
 
-# %% ../../nbs/steps/20_describe.ipynb #bcb839a2
+# %% ../../nbs/steps/20_describe.ipynb #b0339c8e
 def read_json_chunks(path: Path) -> Iterator[pd.DataFrame]:
     """The file's objects as rows of text."""
     rows: List[Dict[str, object]] = []

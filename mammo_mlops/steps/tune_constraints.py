@@ -68,7 +68,7 @@ def domain_threshold(
         return 1.0
     return (rows - most_by_chance(once, baseline.present - once, rows, false_alarms)) / rows
 
-# %% ../../nbs/steps/30_tune_constraints.ipynb #35981460
+# %% ../../nbs/steps/30_tune_constraints.ipynb #05c37afa
 def thresholds(
     feature: Mapping[str, object],  # Of constraints.json
     baseline: ColumnProfile,
@@ -94,7 +94,7 @@ def with_own(
     drift = {**needed.get("distribution_constraints", {}), **own.get("distribution_constraints", {})}
     return {**needed, **own, **({"distribution_constraints": drift} if drift else {})}
 
-# %% ../../nbs/steps/30_tune_constraints.ipynb #835878f9
+# %% ../../nbs/steps/30_tune_constraints.ipynb #e438ddc1
 OVERRIDES = ("monitoring_config_overrides", "monitoringConfigOverrides")  # As files spell it, the one we write first
 
 
@@ -111,7 +111,7 @@ def tuned_feature(
     kept["completeness"] = min(feature.get("completeness", 0.0), (rows - blanks) / rows)
     return {**kept, OVERRIDES[0]: with_own(thresholds(feature, baseline, rows, false_alarms), own)}
 
-# %% ../../nbs/steps/30_tune_constraints.ipynb #ef974bef
+# %% ../../nbs/steps/30_tune_constraints.ipynb #030c757c
 CHECKS_PER_FEATURE = 3  # Completeness, drift, and type or known texts
 
 
