@@ -24,6 +24,7 @@ from mammo_mlops.demo.sandbox_accounts import ADMINISTRATORS
 from mammo_mlops.sandbox.state.policy import Principal, evaluate_policies
 from mammo_mlops.deployment.toolchain import TerraformError
 from mammo_mlops.deployment.terraform import ACCOUNT_ROOTS, account_facts, apply_plan, make_plan
+from mammo_mlops.storage import state_key
 
 PROJECT = Path(__file__).parent.parent
 VERSION = {"Containers": [{"Image": "xgboost:3.2-0", "ModelDataUrl": "s3://nowhere/model.tar.gz"}], "SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
@@ -378,14 +379,14 @@ def test_a_bucket_answers_over_tls_only(sandbox):
             assert [evaluate_policies([policy], root, action, resource, {"aws:SecureTransport": tls}) for tls in ("false", "true")] == ["Deny", None], bucket
 
 
-def looked_at(sandbox: Sandbox, name: str) -> list[infra_checks.Check]:
+def looked_at(sandbox: Sandbox, name: str) -> list[infra_checks.InfraCheck]:
     """What Jenkins sees of an account's own root."""
     environments = sandbox.environments
     account = environments.registry if name == "registry" else getattr(environments, name).workload
     with reaching(sandbox, "jenkins"):
         session, root = account_session(account, environments.registry), ACCOUNT_ROOTS[name]
-        state = infra_checks.read_state(session, account.terraform_state_bucket, f"{account_facts(environments, name)['model_name']}/{root}.tfstate")
-        return infra_checks.check_infrastructure(session, {root: state})
+        key = state_key(account_facts(environments, name)["model_name"], root)
+        return infra_checks.check_infrastructure(session, account.terraform_state_bucket, {root: key})
 
 
 @pytest.mark.parametrize("name", ["dev", "prod", "registry"])
@@ -418,7 +419,7 @@ def test_what_somebody_changed_by_hand_is_red_and_says_who_puts_it_right(sandbox
         f"bucket {bucket}: versions": "Suspended",
         f"bucket {bucket}: policy": "another policy",
     }
-    assert red[f"bucket {bucket}: versions"].advice == infra_checks.ACCOUNT
+    assert red[f"bucket {bucket}: versions"].advice == infra_checks.ACCOUNT_ADVICE
     assert all(check.ok for check in looked_at(sandbox, "dev"))
 
 
