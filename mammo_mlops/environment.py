@@ -442,7 +442,7 @@ class AssumedRole(CredentialProvider):
 def assume_role(caller: boto3.Session, role_arn: str, region: str) -> boto3.Session:
     """A session with the role's credentials, renewed before they expire."""
     core = botocore.session.Session(profile=None if caller.profile_name == "default" else caller.profile_name)
-    core.get_component("credential_provider").insert_before("env", AssumedRole(caller, role_arn, region))
+    core.get_component("credential_provider").providers.insert(0, AssumedRole(caller, role_arn, region))  # before the environment's and the profile's own
     return boto3.Session(botocore_session=core, region_name=region)
 
 # %% ../nbs/00_environment.ipynb #6e8353e2
