@@ -7,7 +7,7 @@ __all__ = ['Z', 'GRID', 'POINTS', 'MODEL_NAME', 'CHUNK', 'VERSIONS', 'delong', '
            'average_precision', 'row_losses', 'with_interval', 'band', 'thinned', 'roc_curve', 'precision_recall_curve',
            'wilson', 'calibration_bins', 'choose_threshold', 'at_threshold', 'permutation_importance', 'gain_shares',
            'compare_aucs', 'rival_scores', 'load_booster', 'LabelledRows', 'read_part', 'bootstrap_counts', 'metrics',
-           'predictor', 'feature_importance', 'evaluate_model', 'rounded', 'read_inputs', 'run', 'main']
+           'predictor', 'feature_importance', 'evaluate_model', 'rounded', 'read_model_and_parts', 'run', 'main']
 
 # %% ../../nbs/steps/10_evaluate.ipynb #05a18e6d
 import argparse
@@ -319,14 +319,14 @@ def metrics(y_true: np.ndarray, y_prob: np.ndarray, resamples: int, rng: np.rand
     }
     return measures, {"roc": roc_curve(tp, fp), "precision_recall": precision_recall_curve(tp, fp)}
 
-# %% ../../nbs/steps/10_evaluate.ipynb #3a3dd81f
+# %% ../../nbs/steps/10_evaluate.ipynb #2574af8a
 def predictor(booster: xgboost.Booster, rows: int) -> Callable[[np.ndarray], np.ndarray]:
     """The model as a function from rows to probabilities; for few rows by one thread, as more cost more than they give."""
     if rows < 10_000:
         booster.set_param({"nthread": 1})
     return lambda x: booster.inplace_predict(np.asarray(x, dtype=np.float32), validate_features=False).astype(float)
 
-# %% ../../nbs/steps/10_evaluate.ipynb #c053084c
+# %% ../../nbs/steps/10_evaluate.ipynb #cc92f712
 def feature_importance(
     booster: xgboost.Booster,
     predict: Callable[[np.ndarray], np.ndarray],  # As `predictor` gives it
@@ -338,7 +338,7 @@ def feature_importance(
     shares = gain_shares(booster, list(test.x.columns))
     return [{"feature": name, "gain_share": share, **loss} for name, share, loss in zip(test.x.columns, shares, lost)]
 
-# %% ../../nbs/steps/10_evaluate.ipynb #24eb0b8c
+# %% ../../nbs/steps/10_evaluate.ipynb #320d5eb9
 def evaluate_model(
     booster: xgboost.Booster,
     parts: Dict[str, LabelledRows],  # train, validation and test
@@ -376,8 +376,8 @@ def rounded(value: object, digits: int = 6) -> object:
         return [rounded(item, digits) for item in value]
     return round(float(value), digits) if isinstance(value, (float, np.floating)) else value
 
-# %% ../../nbs/steps/10_evaluate.ipynb #f1f26568
-def read_inputs(
+# %% ../../nbs/steps/10_evaluate.ipynb #7787a2bc
+def read_model_and_parts(
     folder: Path,  # /opt/ml/processing
 ) -> Tuple[xgboost.Booster, Dict[str, LabelledRows]]:
     """The model and the three parts, which must have the same features. Error: InvalidData."""
@@ -388,7 +388,7 @@ def read_inputs(
         raise InvalidData(f"model.tar.gz: found a model of {booster.num_features()} features; expected {len(features)}; nothing was evaluated.")
     return booster, parts
 
-# %% ../../nbs/steps/10_evaluate.ipynb #b9ebffcb
+# %% ../../nbs/steps/10_evaluate.ipynb #10ca7519
 def run(
     ml: Path,  # /opt/ml
     sensitivity_target: float,
@@ -399,7 +399,7 @@ def run(
     started = time.perf_counter()
     if not 0 < sensitivity_target < 1 or resamples < 100:
         raise InvalidData(f"arguments: found the sensitivity target {sensitivity_target} and {resamples} resamples; expected a target between 0 and 1, and 100 resamples or more; nothing was evaluated.")
-    booster, parts = read_inputs(ml / "processing")
+    booster, parts = read_model_and_parts(ml / "processing")
     evaluation = evaluate_model(booster, parts, sensitivity_target, resamples, seed)
     exact = evaluation["threshold"]  # not rounded: a probability may equal it
     content = {**rounded(evaluation), "threshold": exact, "versions": VERSIONS}

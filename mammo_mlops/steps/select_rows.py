@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['POLICIES', 'knows_no_blank', 'range_faults', 'cell_faults', 'is_disabled', 'row_faults', 'read_monitor_file',
-           'named_violations', 'rows_to_predict', 'selected_csv', 'selection_record', 'read_inputs', 'run', 'main']
+           'named_violations', 'rows_to_predict', 'selected_csv', 'selection_record', 'read_checked_batch', 'run',
+           'main']
 
 # %% ../../nbs/steps/50_select_rows.ipynb #dade7166
 import argparse
@@ -20,7 +21,7 @@ from .job import run_step, write_json
 from .preprocess_batch import numbers_of, read_batch
 from .schema import SCHEMA, InvalidData, correct, raw_files
 
-# %% ../../nbs/steps/50_select_rows.ipynb #753ad35b
+# %% ../../nbs/steps/50_select_rows.ipynb #eef8a342
 def knows_no_blank(
     statistics: Mapping[str, object],  # A feature in statistics.json
 ) -> bool:
@@ -28,7 +29,7 @@ def knows_no_blank(
     blocks = [statistics.get(f"{kind}_statistics", {}).get("common", {}) for kind in ("numerical", "string")]
     return any(block.get("num_missing") == 0 for block in blocks)
 
-# %% ../../nbs/steps/50_select_rows.ipynb #1fc52407
+# %% ../../nbs/steps/50_select_rows.ipynb #f8090199
 def range_faults(
     name: str,  # Of the feature
     numbers: pd.Series,  # Its cells, corrected; NaN for what is no number
@@ -37,7 +38,7 @@ def range_faults(
     for column in (column for column in SCHEMA if column.name == name):
         yield f"not from {column.low} to {column.high}", numbers.notna() & ~numbers.between(column.low, column.high)
 
-# %% ../../nbs/steps/50_select_rows.ipynb #dc8db933
+# %% ../../nbs/steps/50_select_rows.ipynb #aade002d
 def cell_faults(
     name: str,  # Of the feature
     text: pd.Series,  # Its raw cells, missing ones NaN
@@ -68,7 +69,7 @@ def is_disabled(
     own = constraint.get("monitoring_config_overrides") or constraint.get("monitoringConfigOverrides") or {}
     return own.get("evaluate_constraints") == "Disabled"
 
-# %% ../../nbs/steps/50_select_rows.ipynb #f6fb04e8
+# %% ../../nbs/steps/50_select_rows.ipynb #2643300b
 def row_faults(
     text: pd.DataFrame,  # As `read_batch` gives it
     constraints: Mapping[str, object],  # constraints.json of the baseline
@@ -86,7 +87,7 @@ def row_faults(
     ]
     return pd.DataFrame(faults, columns=["row", "feature", "fault"])
 
-# %% ../../nbs/steps/50_select_rows.ipynb #fff9a093
+# %% ../../nbs/steps/50_select_rows.ipynb #9fe326b5
 def read_monitor_file(
     folder: Path,
     name: str,  # Of the file in it
@@ -108,7 +109,7 @@ def named_violations(
     keys = {"feature": "feature_name", "check": "constraint_check_type", "description": "description"}
     return [{ours: violation[theirs].strip() for ours, theirs in keys.items()} for violation in report["violations"]]
 
-# %% ../../nbs/steps/50_select_rows.ipynb #9fe09e58
+# %% ../../nbs/steps/50_select_rows.ipynb #8a7e89f2
 POLICIES = ("block", "quarantine", "predict")
 
 
@@ -156,8 +157,8 @@ def selection_record(
         "faults": [{"feature": feature, "fault": fault, "rows": int(rows)} for (feature, fault), rows in counts.items()],
     }
 
-# %% ../../nbs/steps/50_select_rows.ipynb #e350c37d
-def read_inputs(
+# %% ../../nbs/steps/50_select_rows.ipynb #b9f3b65e
+def read_checked_batch(
     source: Path,  # /opt/ml/processing/input
 ) -> Tuple[List[Dict[str, str]], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Violations, the batch as text, its features and the faults of its rows. Error: InvalidData."""
@@ -168,7 +169,7 @@ def read_inputs(
         raise InvalidData(f"features.csv: found {len(features)} rows; expected {len(text)}, as in the batch; nothing was predicted.")
     return violations, text, features, row_faults(text, rules, profile)
 
-# %% ../../nbs/steps/50_select_rows.ipynb #27207555
+# %% ../../nbs/steps/50_select_rows.ipynb #131a6f2a
 def run(
     ml: Path,  # /opt/ml
     policy: str,  # One of POLICIES
@@ -177,7 +178,7 @@ def run(
 ) -> None:
     """Select the rows of the container's batch. Error: InvalidData when nothing is to be predicted."""
     folder, source = ml / "processing", ml / "processing" / "input"
-    violations, text, features, faults = read_inputs(source)
+    violations, text, features, faults = read_checked_batch(source)
     kept, reason = rows_to_predict(policy, violations, faults, len(text))
     aside = faults if policy == "quarantine" else faults.head(0)
     sha256 = hashlib.sha256(raw_files(source / "batch")[0].read_bytes()).hexdigest()
