@@ -306,9 +306,9 @@ def test_the_two_batches_by_one_call_each(first):
 
 def test_models_of_earlier_executions_are_removed_after_a_month(first):
     clean_run(first)
-    assert inference_monitor.remove_models(first.session, days=30) == 0
-    assert inference_monitor.remove_models(first.session, days=-1) > 0
-    assert inference_monitor.remove_models(first.session, days=-1) == 0
+    assert inference_monitor.remove_models(first.environment, first.session, days=30) == 0
+    assert inference_monitor.remove_models(first.environment, first.session, days=-1) > 0
+    assert inference_monitor.remove_models(first.environment, first.session, days=-1) == 0
 
 
 def test_the_version_approved_last_predicts_so_approving_an_older_one_rolls_back(sites):
