@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRELOAD', 'TITLE_ROOM', 'GRACE', 'LONGEST_LINE', 'MOST_LINES', 'BASE', 'PROCESSING_CONFIG', 'Launcher', 'Exit',
-           'Process', 'launch', 'ask', 'wait', 'pump', 'text_of', 'local_path', 'translated', 'Container',
-           'clean_environment', 'write_interpreters', 'request_of', 'has_mounts', 'run_container', 'write_json',
-           'processing_files', 'channel_config', 'training_files', 'said']
+           'Process', 'request_fork', 'launch', 'wait', 'decode_line', 'forward_lines', 'local_path', 'with_real_paths',
+           'Container', 'container_variables', 'write_interpreters', 'fork_request', 'has_mounts', 'run_container',
+           'write_json_file', 'processing_files', 'channel_config', 'training_files', 'output_text']
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #98a4c113
 import json
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from . import fork_server
 
-# %% ../../../nbs/sandbox/containers/10_container.ipynb #287703ed
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #4a0fa5c6
 PRELOAD = (
     "numpy", "pandas", "scipy.stats", "sklearn.calibration", "sklearn.compose", "sklearn.ensemble", "sklearn.impute",
     "sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline", "sklearn.preprocessing",
@@ -33,7 +33,7 @@ PRELOAD = (
 )
 TITLE_ROOM = " " * 4000  # Bytes of command line a forked job may show
 
-
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #d25e9f52
 class Launcher:
     """Starts jobs' processes through one fork server."""
 
@@ -42,11 +42,12 @@ class Launcher:
         preload: tuple[str, ...] = PRELOAD if sys.platform == "linux" else (),  # Forking after imports is not safe elsewhere
         mounts: bool | None = None,  # Whether to use private mounts; found out when not given
     ):
-        self.preload, self._mounts = preload, mounts
+        self.preload, self.mounts = preload, mounts
         self.lock = threading.Lock()
-        self._start()
+        self.start()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start a server; its end of the control socket is its standard input."""
         self.control, theirs = socket.socketpair()
         command = [sys.executable, "-I", "-u", fork_server.__file__, "serve", " ".join(self.preload), TITLE_ROOM]
         env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOME": tempfile.gettempdir()}
@@ -100,25 +101,8 @@ class Process:
                 with suppress(ProcessLookupError, PermissionError):
                     return send(self.pid, number)
 
-# %% ../../../nbs/sandbox/containers/10_container.ipynb #2c963407
-def launch(
-    launcher: Launcher,
-    request: dict,  # argv, env, cwd, shown, hidden, modules: see `fork_server.become`
-) -> Process:
-    """Start a process; a server that ends just now is waited for and followed by another. Error: ChildProcessError."""
-    for _ in range(2):
-        with launcher.lock:
-            if launcher.server.poll() is not None:
-                launcher._start()
-            server, control = launcher.server, launcher.control
-        process = ask(control, request)
-        if process:
-            return process
-        server.wait(10)
-    raise ChildProcessError(f"The fork server ended with {server.returncode} when asked to start {request['argv'][0]!r}; nothing was started.")
-
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #6fc4bf0e
-def ask(
+def request_fork(
     control: socket.socket,  # To the fork server
     request: dict,
 ) -> Process | None:
@@ -134,6 +118,23 @@ def ask(
     ours.close()
     os.close(output)
     return None
+
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #2c963407
+def launch(
+    launcher: Launcher,
+    request: dict,  # argv, env, cwd, shown, hidden, modules: see `fork_server.become_job`
+) -> Process:
+    """Start a process; a server that ends just now is waited for and followed by another. Error: ChildProcessError."""
+    for _ in range(2):
+        with launcher.lock:
+            if launcher.server.poll() is not None:
+                launcher.start()
+            server, control = launcher.server, launcher.control
+        process = request_fork(control, request)
+        if process:
+            return process
+        server.wait(10)
+    raise ChildProcessError(f"The fork server ended with {server.returncode} when asked to start {request['argv'][0]!r}; nothing was started.")
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #2a1f0b34
 def wait(
@@ -152,12 +153,19 @@ def wait(
     process.answers.close()
     return Exit(code, process.stopped, timed_out.is_set())
 
-# %% ../../../nbs/sandbox/containers/10_container.ipynb #4f09ed8a
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #f47c1fee
 LONGEST_LINE = 256 * 1024  # Bytes of one CloudWatch Logs event
+
+
+def decode_line(line: bytes) -> str:
+    """A log line as text."""
+    return line[:LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
+
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #4f09ed8a
 MOST_LINES = 20_000  # Of one job
 
 
-def pump(
+def forward_lines(
     output: int,  # A descriptor; read to its end and closed
     keep: Callable[[list[str]], None],  # Takes lines as they come
     most: int = MOST_LINES,
@@ -172,16 +180,11 @@ def pump(
             taken = lines[: most - kept]
             kept, dropped = kept + len(taken), dropped + len(lines) - len(taken)
             if taken:
-                keep([text_of(line) for line in taken])
+                keep([decode_line(line) for line in taken])
     if rest and kept < most:
-        keep([text_of(rest)])
+        keep([decode_line(rest)])
     if dropped:
         keep([f"{dropped} more lines were printed; a job's first {most} are kept."])
-
-# %% ../../../nbs/sandbox/containers/10_container.ipynb #397e4d17
-def text_of(line: bytes) -> str:
-    """A log line as text."""
-    return line[:LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #d7e32994
 BASE = "/opt/ml"
@@ -198,12 +201,12 @@ def local_path(
     return ml / os.path.relpath(normal, BASE)
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #aa97c20d
-def translated(value: object, ml: Path) -> object:
+def with_real_paths(value: object, ml: Path) -> object:
     """Texts with /opt/ml replaced by the job's folder, for systems without private mounts."""
     if isinstance(value, dict):
-        return {key: translated(item, ml) for key, item in value.items()}
+        return {key: with_real_paths(item, ml) for key, item in value.items()}
     if isinstance(value, list):
-        return [translated(item, ml) for item in value]
+        return [with_real_paths(item, ml) for item in value]
     return value.replace(BASE, str(ml)) if isinstance(value, str) else value
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #105597c7
@@ -223,7 +226,7 @@ class Container:
         return self.folder / "ml"
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #d2e76e10
-def clean_environment() -> dict[str, str]:
+def container_variables() -> dict[str, str]:
     """What every container has."""
     path = os.pathsep.join(["/opt/ml/home/bin", os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"])
     return {"PATH": path, "HOME": "/opt/ml/home", "TMPDIR": "/opt/ml/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -239,15 +242,15 @@ def write_interpreters(container: Container) -> None:
         path.chmod(0o755)
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #da1b481c
-def request_of(container: Container, mounts: bool) -> dict:
+def fork_request(container: Container, mounts: bool) -> dict:
     """The container as the fork server takes it."""
     for name in ("home", "tmp"):
         (container.ml / name).mkdir(parents=True, exist_ok=True)
     write_interpreters(container)
-    env = clean_environment() | container.env
+    env = container_variables() | container.env
     plain = {"argv": container.argv, "env": env, "cwd": "/opt/ml/home"}
     if not mounts:
-        plain = translated(plain, container.ml)
+        plain = with_real_paths(plain, container.ml)
         plain["env"]["SAGEMAKER_BASE_DIR"] = str(container.ml)
     shown = str(container.ml) if mounts else None
     return plain | {"shown": shown, "hidden": [str(folder) for folder in container.hidden], "modules": sorted(container.modules)}
@@ -255,12 +258,12 @@ def request_of(container: Container, mounts: bool) -> dict:
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #1e814d3f
 def has_mounts(launcher: Launcher) -> bool:
     """Whether jobs get a private /opt/ml."""
-    if launcher._mounts is None:
+    if launcher.mounts is None:
         with tempfile.TemporaryDirectory() as folder:
-            process = launch(launcher, request_of(Container(Path(folder), ["true"]), mounts=True))
-            pump(process.output, lambda lines: None)
-            launcher._mounts = wait(process, 60).code == 0
-    return launcher._mounts
+            process = launch(launcher, fork_request(Container(Path(folder), ["true"]), mounts=True))
+            forward_lines(process.output, lambda lines: None)
+            launcher.mounts = wait(process, 60).code == 0
+    return launcher.mounts
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #88185937
 def run_container(
@@ -272,27 +275,27 @@ def run_container(
     grace: float = GRACE,
 ) -> Exit:
     """Run the container to its end."""
-    process = launch(launcher, request_of(container, has_mounts(launcher)))
-    reader = threading.Thread(target=pump, args=(process.output, keep), daemon=True)
+    process = launch(launcher, fork_request(container, has_mounts(launcher)))
+    reader = threading.Thread(target=forward_lines, args=(process.output, keep), daemon=True)
     reader.start()
     started(process)
     ended = wait(process, seconds, grace)
     reader.join(5)  # a process that left its group may hold the pipe open
     return ended
 
-# %% ../../../nbs/sandbox/containers/10_container.ipynb #96fd23d3
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #086095ee
+def write_json_file(path: Path, content: object) -> None:
+    """Write a file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
+
+# %% ../../../nbs/sandbox/containers/10_container.ipynb #b4fcbb40
 PROCESSING_CONFIG = (
     "ProcessingJobArn", "ProcessingJobName", "AppSpecification", "Environment", "ProcessingInputs", "ProcessingOutputConfig",
     "ProcessingResources", "RoleArn", "StoppingCondition",
 )
 
 
-def write_json(path: Path, content: object) -> None:
-    """Write a file and the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, default=str), encoding="utf-8")
-
-# %% ../../../nbs/sandbox/containers/10_container.ipynb #183f3690
 def processing_files(
     ml: Path,
     job: dict,  # The resolved request, with name and ARN
@@ -300,8 +303,8 @@ def processing_files(
     hosts: list[str],
 ) -> None:
     """Write what a processing container finds."""
-    write_json(ml / "config/processingjobconfig.json", {key: job[key] for key in PROCESSING_CONFIG if key in job})
-    write_json(ml / "config/resourceconfig.json", {"current_host": host, "hosts": hosts})
+    write_json_file(ml / "config/processingjobconfig.json", {key: job[key] for key in PROCESSING_CONFIG if key in job})
+    write_json_file(ml / "config/resourceconfig.json", {"current_host": host, "hosts": hosts})
     (ml / "output").mkdir(parents=True, exist_ok=True)
     for output in job.get("ProcessingOutputConfig", {}).get("Outputs", ()):
         local_path(ml, output["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
@@ -335,14 +338,14 @@ def training_files(
         "network_interface_name": "eth0",
     }
     channels = {channel["ChannelName"]: channel_config(channel) for channel in job.get("InputDataConfig", ())}
-    write_json(ml / "input/config/hyperparameters.json", job.get("HyperParameters", {}))
-    write_json(ml / "input/config/inputdataconfig.json", channels)
-    write_json(ml / "input/config/resourceconfig.json", resources)
+    write_json_file(ml / "input/config/hyperparameters.json", job.get("HyperParameters", {}))
+    write_json_file(ml / "input/config/inputdataconfig.json", channels)
+    write_json_file(ml / "input/config/resourceconfig.json", resources)
     for name in ("model", "output/data", *(f"input/data/{channel}" for channel in channels)):
         (ml / name).mkdir(parents=True, exist_ok=True)
 
 # %% ../../../nbs/sandbox/containers/10_container.ipynb #d30fcf00
-def said(
+def output_text(
     ml: Path,
     name: str,  # "message" or "failure"
     most: int = 1024,

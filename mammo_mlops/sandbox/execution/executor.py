@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from ..containers.container import Launcher, has_mounts
 from .definition import Definition, StepDefinition, parse_definition, period_seconds
 from .functions import run_function
-from ..containers.images import CARRIED, carried
+from ..containers.images import IMAGE_MODULES, carried
 from .jobs import KINDS, TROUBLE, Jobs, Operation, job_name, job_operations, paged, present
 from .model_registry import ModelRegistry
 from .validation import validate
@@ -145,7 +145,7 @@ class Executor:
 
     def _warm(self) -> None:
         has_mounts(self.jobs.launcher)
-        for name in CARRIED:
+        for name in IMAGE_MODULES:
             carried(name)
 
 

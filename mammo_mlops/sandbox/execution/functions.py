@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from moto.awslambda.models import LambdaFunction
 
 from ..containers import lambda_runtime
-from ..containers.container import Container, Exit, run_container, write_json
+from ..containers.container import Container, Exit, run_container, write_json_file
 from ..containers.images import carried
 from .jobs import Jobs
 from ..state.policy import AwsError
@@ -79,7 +79,7 @@ def prepare(
     folder = jobs.folder / "functions" / request_id
     unpack(function["zip"], folder / "ml/task")
     context = {"function_name": name, "invoked_function_arn": function["arn"], "aws_request_id": request_id, "deadline": time.time() + seconds}
-    write_json(folder / "ml/invocation.json", {"handler": function["handler"], "event": event, "context": context})
+    write_json_file(folder / "ml/invocation.json", {"handler": function["handler"], "event": event, "context": context})
     env = function_environment(jobs, function, name)
     return Container(folder, ["python3", lambda_runtime.__file__, "/opt/ml"], env, carried("lambda"), (jobs.hidden,))
 

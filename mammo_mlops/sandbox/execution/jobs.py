@@ -34,7 +34,7 @@ from mammo_mlops.sandbox.containers.container import (
     local_path,
     processing_files,
     run_container,
-    said,
+    output_text,
     training_files,
 )
 from ..containers.images import UnknownImage, carried, find_image, image_files, processing_command, training_command
@@ -371,7 +371,7 @@ def run_host(
 # %% ../../../nbs/sandbox/execution/20_jobs.ipynb #69772ea3
 def _words(ml: Path, name: str) -> str:
     try:
-        return said(ml, name).strip()
+        return output_text(ml, name).strip()
     except ValueError as error:
         raise JobFailed(f"ClientError: {error}") from None
 
