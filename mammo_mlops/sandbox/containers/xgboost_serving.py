@@ -6,8 +6,8 @@
 __all__ = ['READERS', 'ACCEPTS', 'Answer', 'MAX_CONTENT_LENGTH', 'EXECUTION_PARAMETERS', 'ONE_AT_A_TIME', 'model_files',
            'first_line', 'load_model', 'load_models', 'Refused', 'features_from_csv', 'features_from_libsvm',
            'read_matrix', 'predictions', 'check_accept', 'answer_by_models', 'default_input', 'default_predict',
-           'default_output', 'import_program', 'module_transform', 'answer_by_module', 'check_size', 'invoke', 'Server',
-           'Handler', 'listen', 'application', 'main']
+           'default_output', 'import_program', 'module_transform', 'answer_by_module', 'check_size', 'answer_request',
+           'Server', 'Handler', 'listen', 'application', 'main']
 
 # %% ../../../nbs/sandbox/containers/40_xgboost_serving.ipynb #f4fa6a7f
 import csv
@@ -215,11 +215,11 @@ def check_size(
     if size > MAX_CONTENT_LENGTH:
         raise Refused(413, f"The request has {size} bytes; at most {MAX_CONTENT_LENGTH} are read.")
 
-# %% ../../../nbs/sandbox/containers/40_xgboost_serving.ipynb #45f18e91
+# %% ../../../nbs/sandbox/containers/40_xgboost_serving.ipynb #ad84e8f8
 ONE_AT_A_TIME = threading.Lock()
 
 
-def invoke(
+def answer_request(
     answer: Callable[[bytes, str, str], Answer],
     path: str,
     payload: bytes,
@@ -244,7 +244,7 @@ class Server(ThreadingTCPServer):
 
     daemon_threads, allow_reuse_address, request_queue_size = True, True, 128
 
-# %% ../../../nbs/sandbox/containers/40_xgboost_serving.ipynb #72075c82
+# %% ../../../nbs/sandbox/containers/40_xgboost_serving.ipynb #89ca7695
 class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
@@ -259,7 +259,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer /invocations."""
         payload = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.reply(*invoke(type(self).answer, self.path, payload, self.headers.get("Content-Type") or "", self.headers.get("Accept") or ""))
+        self.reply(*answer_request(type(self).answer, self.path, payload, self.headers.get("Content-Type") or "", self.headers.get("Accept") or ""))
 
     def reply(self, status: int, content: bytes, kind: str) -> None:
         """Send an answer, and log it when it is a refusal."""
