@@ -284,12 +284,11 @@ def sandbox(ctx: click.Context, folder: Path | None) -> None:
 @click.pass_obj
 def sandbox_start(folder: Path, port: int | None) -> None:
     """Start a sandbox with the accounts that the environment files name."""
-    from mammo_mlops.demo.sandbox_accounts import accounts_of, make_accounts  # moto takes a second
+    from mammo_mlops.demo.sandbox_accounts import start_with_accounts  # moto takes a second
     from mammo_mlops.sandbox import server
 
-    environments = load_environments()
-    server.start(port, folder, accounts_of(environments))
-    click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder, environments)}")
+    made = start_with_accounts(port, folder, load_environments())
+    click.echo(f"{server.status_text(folder)}\nResources that Terraform made: {made}; none where the accounts were kept from an earlier start.")
     click.echo(f"In a shell: . {folder / 'env.sh'}   Then choose who you are: export AWS_PROFILE=dev (or prod, registry, jenkins, approver)")
 
 # %% ../nbs/95_cli.ipynb #85c09ece
@@ -317,12 +316,14 @@ def sandbox_status(folder: Path, as_json: bool) -> None:
 @click.pass_obj
 def sandbox_reset(folder: Path) -> None:
     """Empty the sandbox: new accounts on the same port."""
-    from mammo_mlops.demo.sandbox_accounts import accounts_of, make_accounts
+    from mammo_mlops.demo.sandbox_accounts import start_with_accounts
     from mammo_mlops.sandbox import server
 
-    environments = load_environments()
-    server.reset(folder, accounts_of(environments))
-    click.echo(f"{server.status_text(folder)}\nAccounts: {make_accounts(folder, environments)}")
+    port = server.status(folder).get("port")
+    if not server.stop(folder):
+        raise server.SandboxError(f"No sandbox runs from {folder}: nothing was reset; start one with 'mammo-mlops sandbox start'.")
+    start_with_accounts(port, folder, load_environments())
+    click.echo(server.status_text(folder))
 
 # %% ../nbs/95_cli.ipynb #8b14fed8
 @sandbox.command("logs")

@@ -68,9 +68,8 @@ class Sandbox:
 def running(folder: Path) -> Iterator[Sandbox]:
     """A sandbox that runs as long as the block, with accounts."""
     environments = load_environments(ENVIRONMENTS)
-    server.start(0, folder, sandbox_accounts.accounts_of(environments))
+    sandbox_accounts.start_with_accounts(0, folder, environments)
     try:
-        sandbox_accounts.make_accounts(folder, environments)
         yield Sandbox(folder, environments)
     finally:
         server.stop(folder)

@@ -90,9 +90,8 @@ def sites() -> Iterator[dict[str, Site]]:
     """A site for each engine, in a sandbox of their own, because approvals are seen by everybody."""
     with tempfile.TemporaryDirectory() as name:
         folder, environments = Path(name) / ".sandbox", load_environments(ENVIRONMENTS)
-        server.start(0, folder, sandbox_accounts.accounts_of(environments))
+        sandbox_accounts.start_with_accounts(0, folder, environments)
         try:
-            sandbox_accounts.make_accounts(folder, environments)
             yield {name: make_site(folder, environments, name) for name in ENGINES}
         finally:
             server.stop(folder)

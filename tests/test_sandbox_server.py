@@ -83,14 +83,6 @@ def test_stop_ends_it_and_its_state_and_status_says_so(sandbox, folder):
     assert sandbox_accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
 
 
-def test_reset_empties_it_on_the_same_port(sandbox, folder):
-    before = server.start(0, folder, sandbox.accounts)
-    sandbox_accounts.session(folder, "dev").client("s3").create_bucket(Bucket="sagemaker-passing")
-    after = server.reset(folder, sandbox.accounts)
-    assert (after["port"], after["pid"] == before["pid"]) == (before["port"], False)
-    assert sandbox_accounts.session(folder, "dev").client("s3").list_buckets()["Buckets"] == []
-
-
 def test_a_second_start_says_that_one_runs(sandbox):
     with pytest.raises(server.SandboxError, match="runs on http://127.0.0.1:.* Nothing was started"):
         server.start(0, sandbox.folder, sandbox.accounts)

@@ -179,7 +179,7 @@ def test_each_event_is_matched_by_the_rule_it_is_for_and_no_other(applied, sandb
 
 def test_the_state_is_encrypted_with_the_accounts_key_and_not_left_locked(applied, sandbox):
     dev, s3 = sandbox.environments.dev, sandbox.client("s3", "dev")
-    found = s3.list_objects_v2(Bucket=dev.terraform_state_bucket)["Contents"]
+    found = [item for item in s3.list_objects_v2(Bucket=dev.terraform_state_bucket)["Contents"] if ".tfstate" in item["Key"]]  # A lock's key ends in .tflock
     assert [item["Key"] for item in found] == [f"{dev.model_name}/production.tfstate", f"{dev.model_name}/workload.tfstate"]
     assert s3.head_object(Bucket=dev.terraform_state_bucket, Key=found[0]["Key"])["ServerSideEncryption"] == "aws:kms"
 
