@@ -123,12 +123,12 @@ def run_pipeline(environment: str, parameter: tuple[str, ...], wait: bool) -> No
 def try_batch(environment: str, batch: str) -> None:
     """Predict a batch with the deployed inference pipeline; exit code 1 when nothing was predicted."""
     from mammo_mlops import inference_monitor
-    from mammo_mlops.monitoring import drift
+    from mammo_mlops.monitoring.outputs import read_inference_outputs
 
     env = load_environment(environment)
     session = env.session()
     execution = inference_monitor.test_batch(env, session, batch, click.echo)
-    outputs = drift.read_outputs(env, session, execution)
+    outputs = read_inference_outputs(env, session, execution)
     click.echo(f"{execution.status}: {len(outputs.predictions)} rows predicted. {inference_monitor.advice(execution, outputs)}")
     sys.exit(0 if len(outputs.predictions) else 1)
 
@@ -139,13 +139,14 @@ def try_batch(environment: str, batch: str) -> None:
 @click.option("--file", "path", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV with the header row,severity.")
 def label(environment: str, execution: str, path: Path) -> None:
     """Keep the labels of an execution's rows, once they are known, and say whether its predictions were right; notebook 50 shows all nights."""
-    from mammo_mlops.monitoring.quality import read_night, upload_labels
+    from mammo_mlops.monitoring.labels import upload_labels
+    from mammo_mlops.monitoring.quality import night_text, read_night
 
     env = load_environment(environment)
     session = env.session()
     kept = upload_labels(env, session, execution, path.read_bytes(), path.name)
     arn = f"arn:aws:sagemaker:{env.aws_region}:{env.account_id}:pipeline/{env.inference_pipeline.name.lower()}/execution/{execution}"
-    click.echo(f"{kept} labels kept. {read_night(env, session, describe_execution(session, arn)).text}")
+    click.echo(f"{kept} labels kept. {night_text(read_night(env, session, describe_execution(session, arn)))}")
 
 # %% ../nbs/95_cli.ipynb #e21bcc82
 def _decide(decision: str, version: int, reason: str) -> None:

@@ -15,7 +15,8 @@ import boto3
 
 from .environment import Environment
 from .pipelines.executions import Execution, ExecutionFailed, follow_execution, start_execution
-from .monitoring.drift import MONITOR_STEP, Outputs, drift_found, parse_predictions, verdict
+from .monitoring.drift import MONITOR_STEP, drift_found, feature_verdict
+from .monitoring.outputs import Outputs, parse_predictions
 from .pipelines.code import git_commit
 from .storage import batch_uri
 
@@ -98,7 +99,7 @@ def no_outputs() -> Outputs:
 def drift_advice(outputs: Outputs) -> str:
     """What to do about a batch that differs."""
     violations = outputs.violations or []
-    named = {violation["feature_name"]: verdict(violations, violation["feature_name"]) for violation in violations}
+    named = {violation["feature_name"]: feature_verdict(violations, violation["feature_name"]) for violation in violations}
     listed = "; ".join(f"{feature} ({said})" for feature, said in named.items())
     predicted, rows = len(outputs.predictions), (outputs.selection or {}).get("rows", "all")
     done = f"{predicted} of {rows} rows were predicted all the same: say so to whoever uses them" if predicted else "Nothing was predicted"

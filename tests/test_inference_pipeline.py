@@ -16,11 +16,12 @@ import xgboost
 from sklearn.metrics import roc_auc_score
 
 from mammo_mlops import data_split, inference_monitor, registry, train_pipeline
-from mammo_mlops.monitoring import quality, drift
+from mammo_mlops.monitoring import drift, labels, quality
 from mammo_mlops.environment import Environment, Environments, load_environments
 from mammo_mlops.pipelines.deploy import deploy_pipeline
 from mammo_mlops.pipelines.executions import Execution, ExecutionFailed, follow_execution, function_answer, list_executions
-from mammo_mlops.monitoring.drift import Outputs, drift_found, read_outputs
+from mammo_mlops.monitoring.drift import drift_found
+from mammo_mlops.monitoring.outputs import Outputs, read_inference_outputs
 from mammo_mlops.demo import sandbox_accounts
 from mammo_mlops.sandbox import server
 from mammo_mlops.steps import preprocess
@@ -51,7 +52,7 @@ class Site:
         """Predict a batch; what became of it."""
         arn = inference_monitor.start_inference(self.environment, self.session, batch, policy)
         execution = follow_execution(self.session, arn, quiet)
-        return execution, read_outputs(self.environment, self.session, execution)
+        return execution, read_inference_outputs(self.environment, self.session, execution)
 
     def batch(self, kind: str) -> str:
         """Address of one of the split's batches."""
@@ -161,16 +162,16 @@ def test_labels_that_arrive_later_say_whether_the_predictions_were_right(first):
     wrong = pd.read_csv(io.BytesIO(known)).eval(f"{TARGET} = 1 - {TARGET}").to_csv(index=False).encode()
 
     def night(content: bytes) -> quality.Night:
-        assert quality.upload_labels(first.environment, first.session, execution.id, content, "labels.csv") == ROWS
+        assert labels.upload_labels(first.environment, first.session, execution.id, content, "labels.csv") == ROWS
         return quality.read_nights(first.environment, first.session, list_executions(first.session, first.environment.inference_pipeline.name))[0]
 
     with pytest.raises(InvalidData, match="found labels of 1 rows that the batch does not have"):
-        quality.upload_labels(first.environment, first.session, execution.id, known + f"{ROWS},1\n".encode(), "labels.csv")
-    assert execution.id not in quality.labelled(first.environment, first.session)
+        labels.upload_labels(first.environment, first.session, execution.id, known + f"{ROWS},1\n".encode(), "labels.csv")
+    assert execution.id not in labels.labelled_executions(first.environment, first.session)
     assert night(wrong).verdict == "below"
     right = night(known)
     assert right.verdict == "within" and right.version == outputs.version["model_version"]
-    assert right.found.auc == pytest.approx(roc_auc_score(SPLIT.batch_labels[TARGET], outputs.predictions["probability"]))
+    assert right.quality.auc == pytest.approx(roc_auc_score(SPLIT.batch_labels[TARGET], outputs.predictions["probability"]))
 
 
 def test_outputs_lie_under_their_execution_and_are_encrypted_with_the_accounts_key(site):

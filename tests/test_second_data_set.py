@@ -31,7 +31,7 @@ from mammo_mlops import data_split, inference_monitor, registry, storage, train_
 from mammo_mlops.environment import load_environment
 from mammo_mlops.pipelines.deploy import deploy_pipeline
 from mammo_mlops.pipelines.executions import follow_execution
-from mammo_mlops.monitoring.drift import read_outputs
+from mammo_mlops.monitoring.outputs import read_inference_outputs
 
 env, quiet = load_environment("dev"), lambda line: None
 session = env.session()
@@ -44,7 +44,7 @@ deploy_pipeline(env, session, "inference")
 found = {"auc": float(version.metadata["auc"])}
 for kind in ("clean", "outliers"):
     execution = inference_monitor.test_batch(env, session, kind, quiet)
-    outputs = read_outputs(env, session, execution)
+    outputs = read_inference_outputs(env, session, execution)
     found[kind] = [execution.status, len(outputs.predictions), sorted({violation["feature_name"] for violation in outputs.violations})]
 print(json.dumps(found))
 """

@@ -34,7 +34,8 @@ from ..deployment import promotion
 from ..deployment.accounts import destroy_account
 from ..environment import Environment, load_environments
 from ..pipelines.executions import list_executions
-from ..monitoring.quality import read_nights, upload_labels
+from ..monitoring.labels import upload_labels
+from ..monitoring.quality import night_text, read_nights
 from ..storage import batch_uri, labels_uri, read_object, write_object
 from ..registry import DECISIONS, decide, list_versions, newest_waiting
 from ..reports.pages import Part, point_latest, report_folder, title_of
@@ -385,7 +386,7 @@ def label_first_night(prod: Environment) -> str:
     uri = labels_uri(prod)
     upload_labels(prod, session, first.id, read_object(session, uri), uri)
     (found,) = read_nights(prod, session, [first])
-    return found.text
+    return night_text(found)
 
 # %% ../../nbs/demo/30_demo.ipynb #6639146e
 def live_in_prod(

@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 
 from ..environment import Environment
 from ..pipelines.executions import Execution, function_answer
-from ..monitoring.drift import Outputs, drift_found, read_outputs
+from ..monitoring.drift import drift_found
+from ..monitoring.outputs import Outputs, read_inference_outputs
 from ..registry import DECISIONS
 from ..reports.pages import Link, Picture, Table, index_page, write_text
 from ..reports.run import Run, Seen, account_ids, look, project, steps_table, summary, waiting
@@ -96,7 +97,7 @@ def watch(
     seen = look(environment.env_group)
     inference = [e for e in seen.executions if e.pipeline == environment.inference_pipeline.name.lower()]
     trainings = [e for e in seen.executions if e.pipeline == environment.train_pipeline.name.lower()]
-    outputs = {e.arn: read_outputs(environment, session, e) for e in inference}
+    outputs = {e.arn: read_inference_outputs(environment, session, e) for e in inference}
     return Watched(seen, outputs, {e.arn: function_answer(session, e, "RetrainGuard") for e in trainings})
 
 

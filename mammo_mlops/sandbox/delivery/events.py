@@ -8,7 +8,7 @@ __all__ = ['KEPT_EVENTS', 'SENDERS', 'DELIVERY_ERRORS', 'MOST_RETRIES', 'OLDEST_
            'pipeline_parameters', 'start_pipeline', 'send_to_bus', 'delivery_error', 'dead_letter_attributes',
            'exhausted_limit']
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #bc2953e1
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #1c6b9dc6
 import json
 import logging
 import re
@@ -42,7 +42,7 @@ class Delivery:
     attempts: int = 0
     error: str = ""
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #be06bb1c
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #1c25c4a2
 @dataclass
 class ReceivedEvent:
     """An event that came onto a bus."""
@@ -75,12 +75,12 @@ class EventBridge:
         store.bus = lambda event: self.receive(event)
         notifications.send_notification = notifications._send_safe_notification = lambda *given, **named: None  # moto would call functions by itself
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #cbdd6b1c
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #41987940
 def rule_context(rule_arn: str) -> dict[str, object]:
     """The condition keys by which policies tell rules apart."""
     return {"aws:SourceArn": rule_arn, "aws:SourceAccount": rule_arn.split(":")[4]}
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #3c83a4c9
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #b53545dd
 @patch
 def assume_role(self: EventBridge, received: ReceivedEvent, target: dict, rule_arn: str) -> Principal:
     """The session of the target's role. Error: FailedToAssumeRole."""
@@ -89,30 +89,30 @@ def assume_role(self: EventBridge, received: ReceivedEvent, target: dict, rule_a
     except AwsError as error:
         raise AwsError("FailedToAssumeRole", error.message) from None
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #a9dc9be6
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #c833509d
 def input_for(received: ReceivedEvent, target: dict, rule_arn: str) -> str:
     """What the target gets. Error: InvalidJson."""
     return target_input(target, received.event, rule_arn, f"{received.at:%Y-%m-%dT%H:%M:%SZ}")
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #fdf09045
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #6f8d7c4f
 def send_to_queue(self: EventBridge, received: ReceivedEvent, target: dict, rule_arn: str) -> None:
     """Into a queue."""
     group = (target.get("SqsParameters") or {}).get("MessageGroupId")
     self.messages.send_message(EVENTBRIDGE, target["Arn"], input_for(received, target, rule_arn), rule_context(rule_arn), group=group)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #d0bbb25a
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #e206f3bc
 def send_to_topic(self: EventBridge, received: ReceivedEvent, target: dict, rule_arn: str) -> None:
     """Publish to a topic."""
     self.messages.publish(EVENTBRIDGE, target["Arn"], input_for(received, target, rule_arn), rule_context(rule_arn))
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #d4da8120
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #e5fb222e
 def send_to_function(self: EventBridge, received: ReceivedEvent, target: dict, rule_arn: str) -> None:
     """Hand over to a function."""
     function = self.store.lambda_function(target["Arn"].split(":")[4], target["Arn"])
     self.store.authorize_service(EVENTBRIDGE.arn, "lambda:InvokeFunction", function["arn"], function["policies"], rule_context(rule_arn))
     self.invocations.invoke(function, input_for(received, target, rule_arn))
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #1ba59228
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #91ad45ca
 def pipeline_parameters(target: dict, event: dict) -> list[dict[str, str]]:
     """The pipeline's parameters: literal, or taken from the event. Error: ValidationException when the event lacks it."""
     values = []
@@ -123,14 +123,14 @@ def pipeline_parameters(target: dict, event: dict) -> list[dict[str, str]]:
         values.append({"Name": given["Name"], "Value": found[0] if isinstance(found[0], str) else json.dumps(found[0])})
     return values
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #e37c7dd8
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #d8d14f69
 def start_pipeline(self: EventBridge, received: ReceivedEvent, target: dict, rule_arn: str) -> None:
     """Start an execution."""
     principal = self.assume_role(received, target, rule_arn)
     request = {"PipelineName": target["Arn"], "ClientRequestToken": str(uuid.uuid4())}
     self.start(principal, request | {"PipelineParameters": pipeline_parameters(target, received.event)})
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #044c0d59
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #22a50e06
 @patch
 def find_bus(self: EventBridge, arn: str) -> EventBus:
     """The bus, as moto holds it. Error: ResourceNotFoundException."""
@@ -151,7 +151,7 @@ def authorize_put(
     policy = self.find_bus(bus).policy
     self.store.authorize(principal, "events:PutEvents", bus, [json.loads(policy)] if policy else [], bus.split(":")[4])
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #879758e0
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #a77a85ba
 def send_to_bus(self: EventBridge, received: ReceivedEvent, target: dict, rule_arn: str) -> None:
     """Onto another bus, as the same event. Error: ThirdAccountHop."""
     principal, account = self.assume_role(received, target, rule_arn), target["Arn"].split(":")[4]
@@ -160,10 +160,10 @@ def send_to_bus(self: EventBridge, received: ReceivedEvent, target: dict, rule_a
     self.authorize_put(principal, target["Arn"])
     self.receive(received.event, target["Arn"], received.seen)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #8d24956d
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #3a446fa2
 SENDERS = {"sqs": send_to_queue, "sns": send_to_topic, "lambda": send_to_function, "sagemaker": start_pipeline, "events": send_to_bus}  # By the service in the target's ARN
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #eb899e5a
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #a6462999
 DELIVERY_ERRORS = [
     (r"AccessDenied|NotAuthorized|KMSAccessDenied", "NO_PERMISSIONS", False),
     (r"FailedToAssumeRole", "FAILED_TO_ASSUME_ROLE", False),
@@ -183,7 +183,7 @@ def delivery_error(error: Exception) -> tuple[str, bool]:
     name = error.code if isinstance(error, AwsError) else str(getattr(error, "error_type", None) or getattr(error, "code", None) or "Internal")
     return next(((code, again) for pattern, code, again in DELIVERY_ERRORS if re.search(pattern, name)), ("ERROR_FROM_TARGET", False))
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #bdbfccfe
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #3407aa33
 def dead_letter_attributes(
     delivery: Delivery,
     exhausted: str,  # Which limit of the retry policy; empty where it was not worth another attempt
@@ -193,7 +193,7 @@ def dead_letter_attributes(
     attributes = {"RULE_ARN": delivery.rule, "TARGET_ARN": delivery.target, "ERROR_CODE": code, "ERROR_MESSAGE": message}
     return attributes | {"RETRY_ATTEMPTS": str(delivery.attempts - 1), "EXHAUSTED_RETRY_CONDITION": exhausted}
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #5bd23acc
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #2a82e01c
 @patch
 def send_dead_letter(self: EventBridge, received: ReceivedEvent, target: dict, delivery: Delivery, exhausted: str) -> None:
     """Send the event to the target's dead-letter queue; without one it is lost."""
@@ -207,7 +207,7 @@ def send_dead_letter(self: EventBridge, received: ReceivedEvent, target: dict, d
         except AwsError as error:
             log.warning("its dead letter is lost: %s", error)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #53b4b590
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #8b9ba141
 MOST_RETRIES, OLDEST_EVENT = 185, 86400  # Attempts; seconds
 
 
@@ -221,7 +221,7 @@ def exhausted_limit(
         return "MaximumRetryAttempts"
     return "MaximumEventAgeInSeconds" if age > policy.get("MaximumEventAgeInSeconds", OLDEST_EVENT) else ""
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #7a1c3673
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #e313c157
 @patch
 def retry_or_give_up(self: EventBridge, received: ReceivedEvent, target: dict, delivery: Delivery, again: bool) -> None:
     """After a failure: try again later, or send the dead letter."""
@@ -234,7 +234,7 @@ def retry_or_give_up(self: EventBridge, received: ReceivedEvent, target: dict, d
     else:
         self.send_dead_letter(received, target, delivery, exhausted)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #5a335f9d
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #a7493037
 @patch
 def attempt_delivery(self: EventBridge, received: ReceivedEvent, target: dict, delivery: Delivery) -> None:
     """One attempt; the next one or the dead letter follows from its failure."""
@@ -247,7 +247,7 @@ def attempt_delivery(self: EventBridge, received: ReceivedEvent, target: dict, d
         delivery.error = f"{code}: {error.message if isinstance(error, AwsError) else f'{type(error).__name__}: {error}'}"
         self.retry_or_give_up(received, target, delivery, again)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #3a35ae0d
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #9b8554e8
 @patch
 def deliver_to_targets(self: EventBridge, received: ReceivedEvent, rule: Rule) -> None:
     """Deliver the event to the rule's targets."""
@@ -256,7 +256,7 @@ def deliver_to_targets(self: EventBridge, received: ReceivedEvent, rule: Rule) -
         received.deliveries.append(delivery)
         self.attempt_delivery(received, target, delivery)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #a811815c
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #676fcf85
 @patch
 def match_rules(self: EventBridge, received: ReceivedEvent) -> None:
     """Deliver the event by every rule that matches."""
@@ -267,7 +267,7 @@ def match_rules(self: EventBridge, received: ReceivedEvent) -> None:
         if rule.state != "DISABLED" and pattern and read_pattern(pattern)(received.event):
             self.deliver_to_targets(received, rule)
 
-# %% ../../../nbs/sandbox/delivery/60_events.ipynb #a9b3e1ce
+# %% ../../../nbs/sandbox/delivery/60_events.ipynb #04e29af5
 @patch
 def receive(
     self: EventBridge,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EVENTBRIDGE', 'SNS', 'MAIL_FOOTER', 'Messages', 'subscriptions_of', 'is_pending']
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #8583d40d
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #ea78e91a
 import json
 import logging
 import os
@@ -61,7 +61,7 @@ def authorize(
     if key := resource.kms_master_key_id:
         self.store.authorize_key(sender, resource.account_id, key, context)
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #e7bd888d
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #b35678fe
 @patch
 def send_message(
     self: Messages,
@@ -82,7 +82,7 @@ def send_message(
     kept = {key: {"DataType": "String", "StringValue": value} for key, value in (attributes or {}).items() if value}
     backend.send_message(name, body, message_attributes=kept, group_id=group)
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #98d97155
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #5cfb1757
 @patch
 def write_mail(
     self: Messages,
@@ -106,7 +106,7 @@ def write_mail(
         file.write(message.as_bytes())
     return draft.replace(self.folder / name)
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #7bfbde8d
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #f907f2cc
 @patch
 def find_topic(self: Messages, arn: str) -> Topic:
     """The topic. Error: NotFound."""
@@ -126,7 +126,7 @@ def is_pending(subscription: Subscription) -> bool:
     """True until it is confirmed."""
     return bool(subscription.attributes.get("PendingConfirmation"))
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #d3a9211d
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #0ad0c762
 MAIL_FOOTER = """
 
 --
@@ -142,14 +142,14 @@ def link_to(self: Messages, **query: str) -> str:
     """A link into the sandbox."""
     return f"{self.endpoint_url}/?{urlencode(query)}"
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #ba897955
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #3ff3eb43
 @patch
 def deliver_mail(self: Messages, subscription: Subscription, text: str, number: str, subject: str | None, attributes: dict | None) -> None:
     """One mail."""
     footer = MAIL_FOOTER.format(link=self.link_to(Action="Unsubscribe", SubscriptionArn=subscription.arn))
     self.write_mail(subscription.endpoint, subject or "AWS Notification Message", text + footer, X_Amz_Sns_Message_Id=number, X_Amz_Sns_Topic_Arn=subscription.topic_arn)
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #72441e4a
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #ddbb9f5e
 @patch
 def deliver_to_queue(self: Messages, subscription: Subscription, text: str, number: str, subject: str | None, attributes: dict | None) -> None:
     """One message in a queue whose policy lets the topic in; else none, as on AWS."""
@@ -162,7 +162,7 @@ def deliver_to_queue(self: Messages, subscription: Subscription, text: str, numb
     except AwsError as error:
         logging.getLogger("mammo_mlops.sandbox").warning("%s could not be brought to %s: %s", subscription.topic_arn, subscription.endpoint, error)
 
-# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #23e14d42
+# %% ../../../nbs/sandbox/delivery/30_messages.ipynb #ba628450
 @patch
 def deliver(
     self: Messages,

@@ -7,7 +7,7 @@ __all__ = ['TARGET_ARNS', 'TARGET_KEYS', 'request_body', 'bus_arn', 'check_limit
            'put_targets', 'scheduled_event', 'fire_schedule', 'await_next_time', 'schedule_rule', 'put_rule',
            'delete_rule', 'entry_error', 'put_entry', 'put_events', 'answer_pattern_test', 'rule_hooks']
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #9c379ad4
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #cb781332
 import json
 import re
 import uuid
@@ -27,7 +27,7 @@ from ..front.front import Hook
 from ..front.wire import Call, refused, render_json
 from ..state.policy import AwsError, Principal
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #0f72f696
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #7b5d981b
 def request_body(call: Call) -> dict:
     """What the client sent."""
     return json.loads(call.request.get_data() or b"{}")
@@ -63,7 +63,7 @@ def check_limits(target: dict) -> None:
     if queue and (not re.fullmatch(TARGET_ARNS["sqs"], queue) or queue.endswith(".fifo")):
         raise AwsError("ValidationException", f"Parameter DeadLetterConfig.Arn is not valid: {queue} is no standard SQS queue.")
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #e7a5e9d1
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #6acb7406
 def check_target_role(bridge: EventBridge, principal: Principal, target: dict, rule_arn: str) -> None:
     """The caller must be allowed to hand over the role, and EventBridge to assume it. Errors: ValidationException, AccessDenied."""
     if "RoleArn" not in target:
@@ -105,14 +105,14 @@ def put_targets(bridge: EventBridge, call: Call, pass_on: Callable[[], Response]
         raise AwsError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
     return pass_on()
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #0f168362
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #2c5312d4
 def scheduled_event(rule_arn: str, when: datetime) -> dict:
     """What a schedule puts, as EventBridge words it."""
     region, account = rule_arn.split(":")[3:5]
     event = {"version": "0", "id": str(uuid.uuid4()), "detail-type": "Scheduled Event", "source": "aws.events", "account": account}
     return event | {"time": f"{when:%Y-%m-%dT%H:%M:%SZ}", "region": region, "resources": [rule_arn], "detail": {}}
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #b8bd2bcd
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #7cf93a22
 def fire_schedule(bridge: EventBridge, rule_arn: str, expression: str, entry: object, when: datetime, created: datetime) -> None:
     """Deliver the schedule's event and wait for the next time, if the rule still has this schedule."""
     region, account = rule_arn.split(":")[3:5]
@@ -130,14 +130,14 @@ def fire_schedule(bridge: EventBridge, rule_arn: str, expression: str, entry: ob
         bridge.fired.append({"at": event["time"], "rule": rule_arn, "event": event["id"]})
         bridge.deliver_to_targets(received, rule)
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #893a2a22
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #bbd2e90e
 def await_next_time(bridge: EventBridge, rule_arn: str, expression: str, entry: object, after: datetime, created: datetime) -> None:
     """Write the next time after that one into the agenda."""
     when = next_time(expression, after, created)
     if when:
         bridge.agenda.add(f"schedule {rule_arn}", partial(fire_schedule, bridge, rule_arn, expression, entry, when, created), when)
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #c39ead95
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #cc783e4e
 def schedule_rule(bridge: EventBridge, rule: Rule) -> None:
     """Write the rule's next time into the agenda; a rule that keeps its schedule keeps its times."""
     known = bridge.schedules.get(rule.arn, ("", None))[0]
@@ -208,13 +208,13 @@ def put_events(bridge: EventBridge, call: Call, _: Callable[[], Response]) -> Re
         answers.append(error or {"EventId": put_entry(bridge, call, entry)})
     return render_json({"FailedEntryCount": sum("ErrorCode" in answer for answer in answers), "Entries": answers})
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #1827d2b7
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #c35e7c19
 def answer_pattern_test(call: Call, _: Callable[[], Response]) -> Response:
     """TestEventPattern: whether an event matches, without any rule."""
     body = request_body(call)
     return render_json({"Result": read_pattern(body["EventPattern"])(json.loads(body["Event"]))})
 
-# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #1ca4a2a7
+# %% ../../../nbs/sandbox/delivery/65_rules.ipynb #5279cde9
 def rule_hooks(bridge: EventBridge) -> dict[tuple[str, str], Hook]:
     """What the front leaves to this chapter."""
     own = {"PutRule": put_rule, "DeleteRule": delete_rule, "PutTargets": put_targets, "PutEvents": put_events}

@@ -7,7 +7,7 @@ __all__ = ['TOKEN_LIFETIME', 'CONFIRMATION', 'ask_to_confirm', 'confirm_subscrip
            'check_subscription', 'subscribe', 'list_subscriptions', 'count_subscriptions', 'check_publish',
            'set_attributes', 'subscription_hooks']
 
-# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #663497fb
+# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #839ba58b
 import re
 import secrets
 from datetime import timedelta
@@ -20,7 +20,7 @@ from ..front.front import Hook
 from ..front.wire import SNS_XML, Call, refused, render_query
 from ..state.policy import AwsError
 
-# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #a9357317
+# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #3e3fdb7d
 TOKEN_LIFETIME = timedelta(days=2)
 CONFIRMATION = """You have chosen to subscribe to the topic:
 {topic}
@@ -40,7 +40,7 @@ def ask_to_confirm(messages: Messages, subscription: Subscription) -> None:
     body = CONFIRMATION.format(topic=subscription.topic_arn, link=link)
     messages.write_mail(subscription.endpoint, "AWS Notification - Subscription Confirmation", body, X_Amz_Sns_Topic_Arn=subscription.topic_arn)
 
-# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #a40f98ca
+# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #f626b98c
 def confirm_subscription(
     messages: Messages,
     query: dict[str, str],  # TopicArn, Token
@@ -76,7 +76,7 @@ def check_attributes(names: list[str]) -> None:
     for name in set(names) & {"DeliveryPolicy", "RedrivePolicy", "SubscriptionRoleArn", "ReplayPolicy"}:
         raise refused("sns", f"a subscription's {name}", "every message is delivered once or not at all")
 
-# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #71a3ab29
+# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #3fba0a90
 def check_subscription(messages: Messages, call: Call) -> None:
     """Refuse what could not be served. Errors: UnsupportedOperation, NotFound, InvalidParameter."""
     form = call.request.form
@@ -134,13 +134,13 @@ def check_publish(messages: Messages, call: Call, pass_on: object) -> object:
     messages.authorize(call.principal, "sns:Publish", messages.find_topic(form.get("TopicArn") or form.get("TargetArn", "")), {})
     return pass_on()
 
-# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #8db42d8c
+# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #cd56716b
 def set_attributes(call: Call, pass_on: object) -> object:
     """Change a subscription's attribute, where something goes by it."""
     check_attributes([call.request.form.get("AttributeName", "")])
     return pass_on()
 
-# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #aae2d1d8
+# %% ../../../nbs/sandbox/delivery/35_subscriptions.ipynb #3d8e93e4
 def subscription_hooks(messages: Messages) -> dict[tuple[str, str], Hook]:
     """What the front leaves to this chapter."""
     return {
