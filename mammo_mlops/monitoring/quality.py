@@ -6,12 +6,11 @@
 __all__ = ['FEWEST_LABELS', 'ONE_SIDED', 'Quality', 'measure_quality', 'logit', 'is_below', 'Night', 'night_text', 'read_night',
            'read_nights', 'quality_row', 'quality_table', 'plot_quality', 'quality_advice']
 
-# %% ../../nbs/monitoring/20_quality.ipynb #afa87e71
+# %% ../../nbs/monitoring/20_quality.ipynb #10724174
 import math
 from dataclasses import dataclass
 
 import boto3
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -46,7 +45,7 @@ class Quality:
         """Such as "0.894 (0.839 to 0.932)"."""
         return f"{self.auc:.3f} ({self.auc_low:.3f} to {self.auc_high:.3f})"
 
-# %% ../../nbs/monitoring/20_quality.ipynb #03b2c65d
+# %% ../../nbs/monitoring/20_quality.ipynb #beaa0d34
 def measure_quality(
     labelled: pd.DataFrame,  # As `join_labels` gives it
     threshold: float,  # The version's operating point
@@ -96,7 +95,7 @@ class Night:
             return "too few labels"
         return "below" if is_below(self.quality, self.registered) else "within"
 
-# %% ../../nbs/monitoring/20_quality.ipynb #1b44fcaf
+# %% ../../nbs/monitoring/20_quality.ipynb #e404952b
 def night_text(night: Night) -> str:
     """The verdict and what it rests on, in a line."""
     if not night.quality:
@@ -125,7 +124,7 @@ def read_nights(
     known = labelled_executions(environment, session)
     return [read_night(environment, session, execution) for execution in executions if execution.id in known]
 
-# %% ../../nbs/monitoring/20_quality.ipynb #edf19362
+# %% ../../nbs/monitoring/20_quality.ipynb #59867262
 def quality_row(night: Night) -> list[object]:
     """A night's row of the table; empty where nothing can be said."""
     quality, registered = night.quality, "{value:.3f} ({interval_low:.3f} to {interval_high:.3f})".format(**night.registered)
