@@ -80,10 +80,10 @@ PARAMETER = click.option("--parameter", "-p", multiple=True, metavar="NAME=VALUE
 @PARAMETER
 def run(environment: str, only: tuple[str, ...], parameter: tuple[str, ...]) -> None:
     """Execute the job notebooks of an environment and write the report."""
-    from mammo_mlops.reports.run import run_notebooks, verdict  # papermill and nbconvert take a second
+    from mammo_mlops.reports.run import run_notebooks, run_verdict  # papermill and nbconvert take a second
 
     done = run_notebooks(environment, list(only), pairs(parameter), click.echo)
-    click.echo(f"{verdict(done)}\nReport: {done.folder / 'index.html'}")
+    click.echo(f"{run_verdict(done)}\nReport: {done.folder / 'index.html'}")
     sys.exit(0 if done.ok else 1)
 
 # %% ../nbs/95_cli.ipynb #3d7c1b03
@@ -182,10 +182,10 @@ def reject(version: int, reason: str) -> None:
 @main.command()
 def demo() -> None:
     """Tell the whole story in a sandbox of its own and write the report."""
-    from mammo_mlops.demo.demo import DemoFailed, demo as tell  # papermill takes a second
+    from mammo_mlops.demo.demo import DemoFailed, play_demo  # papermill takes a second
 
     try:
-        tell(click.echo)
+        play_demo(click.echo)
     except DemoFailed as error:
         raise click.ClickException(str(error)) from error
 
@@ -193,10 +193,11 @@ def demo() -> None:
 @main.command()
 def readme() -> None:
     """Write README.md from nbs/index.ipynb."""
-    from mammo_mlops.reports.pages import readme as text, write_text  # matplotlib takes a second
+    from mammo_mlops.reports.notebooks import readme_text
+    from mammo_mlops.reports.pages import write_text  # matplotlib takes a second
 
     root = find_environments().parent
-    write_text(root / "README.md", text(root / "nbs" / "index.ipynb"))
+    write_text(root / "README.md", readme_text(root / "nbs" / "index.ipynb"))
 
 # %% ../nbs/95_cli.ipynb #807dba35
 @main.group(cls=Commands)

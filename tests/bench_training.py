@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from mammo_mlops.pipelines.deploy import build_definitions
 from mammo_mlops.data_split import dataset_objects, packaged_data, split_data
-from mammo_mlops.demo.demo import demo
+from mammo_mlops.demo.demo import play_demo
 from mammo_mlops.environment import load_environment
 from mammo_mlops.sandbox.containers import xgboost_algorithm
 from mammo_mlops.sandbox.containers.container import training_files
@@ -90,7 +90,7 @@ def built_plainly() -> float:
 
 
 if __name__ == "__main__":
-    story = json.loads((demo().parent / "summary.json").read_text())
+    story = json.loads((play_demo().parent / "summary.json").read_text())
     steps = {step["name"]: step["seconds"] for step in story["executions"][0]["steps"]}
     with tempfile.TemporaryDirectory() as name:
         alone = plain(Path(name))

@@ -10,12 +10,15 @@ import pytest
 
 from conftest import Sandbox
 from mammo_mlops import data_split, train_pipeline
-from mammo_mlops.demo.demo import demo
+from mammo_mlops.demo.people import colleague, quiet
+from mammo_mlops.deployment import terraform
 from mammo_mlops.pipelines import executions
 from mammo_mlops.pipelines.deploy import deploy_pipeline
 from mammo_mlops.registry import decide, list_versions
 from mammo_mlops.sandbox import server
 from mammo_mlops.storage import batch_uri, bucket_and_key, write_objects
+
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass
@@ -74,12 +77,13 @@ def prod(own_sandbox):
     write_objects(environment, session, {uri: content for uri, content in objects.items() if not uri.endswith("part-2.csv")})
     deploy_pipeline(environment, session, "train")
     deploy_pipeline(environment, session, "inference")
-    applying = {name: demo.beside(server.environ(sandbox.folder), "jenkins", demo.APPLY, name) for name in ("prod", "registry")}
-    execution = executions.follow_execution(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
-    assert execution.status == "Succeeded", execution
-    for name, process in applying.items():
-        demo.answer_of(process, f"Terraform of {name}")
-    demo.confirm(sandbox.folder)
+    with colleague("jenkins", server.environ(sandbox.folder), ROOT) as jenkins:
+        applying = [jenkins.apply_async(terraform.plan_and_apply, (name, quiet)) for name in ("prod", "registry")]
+        execution = executions.follow_execution(session, train_pipeline.start_training(environment, session, {}), lambda line: None)
+        assert execution.status == "Succeeded", execution
+        for applied in applying:
+            applied.get(600)
+    server.confirm_subscriptions(sandbox.folder)
     made = Prod(sandbox, {kind: objects[batch_uri(environment, kind)] for kind in ("clean", "outliers")})
     made.new_mails()
     yield made

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import house
-from mammo_mlops.reports.pages import readme
+from mammo_mlops.reports.notebooks import readme_text
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "nbs").rglob("[!.]*.ipynb"))
@@ -33,7 +33,7 @@ def test_exporting_and_cleaning_change_nothing(tmp_path):
 
 
 def test_the_readme_is_the_index_notebook():
-    assert (ROOT / "README.md").read_text() == readme(ROOT / "nbs" / "index.ipynb")
+    assert (ROOT / "README.md").read_text() == readme_text(ROOT / "nbs" / "index.ipynb")
 
 
 def test_no_outputs_are_committed():

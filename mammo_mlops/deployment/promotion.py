@@ -37,7 +37,8 @@ from .toolchain import terraform_command
 from ..environment import Environment, InvalidInput, caller_account, find_environments, load_environment, load_environments
 from ..pipelines.deploy import build_definitions, upsert
 from ..pipelines.executions import deployed_definition
-from ..reports.pages import Link, Table, index_page, report_folder, write_text
+from ..reports.folders import ALL_REPORTS, ReportLine, publish_report, report_folder
+from ..reports.pages import Link, Table, index_page, write_text
 from ..pipelines.code import git_commit
 
 if TYPE_CHECKING:
@@ -340,8 +341,8 @@ def execute(
                 executed = {"report": run.folder.name, "notebooks": notebook_hashes(run.folder)}
                 (folder / "executed.json").write_text(json.dumps(executed, indent=1))
                 if not run.ok:
-                    raise PromotionRefused(f"promote execute {name}: {chapter.verdict(run)} Report: {run.folder / 'index.html'}")
-        results.append(chapter.verdict(run))
+                    raise PromotionRefused(f"promote execute {name}: {chapter.run_verdict(run)} Report: {run.folder / 'index.html'}")
+        results.append(chapter.run_verdict(run))
     return run
 
 # %% ../../nbs/deployment/60_promotion.ipynb #d24f5747
@@ -454,8 +455,8 @@ def check(
     with stage(name, "check", show) as results:
         run = chapter.run_notebooks(name, ["60"], {}, show)
         if not run.ok:
-            raise PromotionRefused(f"promote check {name}: {chapter.verdict(run)} Report: {run.folder / 'index.html'}")
-        results.append(chapter.verdict(run))
+            raise PromotionRefused(f"promote check {name}: {chapter.run_verdict(run)} Report: {run.folder / 'index.html'}")
+        results.append(chapter.run_verdict(run))
     return run
 
 # %% ../../nbs/deployment/60_promotion.ipynb #bba1313f
@@ -504,7 +505,9 @@ def finish(
         done = json.loads((folder / "executed.json").read_text())["report"]
         tables.insert(1, Table("Executed notebooks", ("report",), [(Link(done, f"../../{name}/{done}/index.html"),)]))
     said = f"{result}{f' in {failed_stage}' if failed_stage else ''}: commit {commit} to {name}."
-    write_text(report / "index.html", index_page(f"Promotion to {name}", os.environ.get("BUILD_URL", ""), said, "" if result == "SUCCESS" else "failed", [], tables))
+    state = "succeeded" if result == "SUCCESS" else "failed"
+    html = index_page(f"Promotion to {name}", os.environ.get("BUILD_URL", ""), said, state, [], tables, way_back=[ALL_REPORTS])
+    publish_report(root, report, html, ReportLine(f"Promotion to {name}", commit, said, state, sum(line["seconds"] for line in stages)))
     stream = os.environ.get("BUILD_TAG", f"{name}-{commit}").replace(":", "-").replace("*", "-")
     show(write_log([*stages, {"result": result, "failed_stage": failed_stage, "environment": name, "commit": commit, "bundle": manifest and Manifest(**manifest).id}], stream))
     show(f"Report: {report / 'index.html'}")
