@@ -11,7 +11,7 @@ from ..environment import Environment
 from ..storage import batch_uri
 from .sdk import building, offline_session
 
-# %% ../../nbs/pipelines/40_inference.ipynb #01ca84e3
+# %% ../../nbs/pipelines/40_inference.ipynb #63b8278e
 from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.functions import Join
 from sagemaker.core.workflow.parameters import ParameterString
@@ -20,9 +20,8 @@ from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.pipeline import Pipeline
 from sagemaker.mlops.workflow.step_dependency import StepDependency, TriggerCondition
 from sagemaker.mlops.workflow.steps import ProcessingStep, Step, TransformStep
-from sagemaker.serve.model_builder import ModelBuilder
 
-from .parts import JOB_SECONDS, Baseline, Build, busy, data_quality_step, function_step, output_uri, own_uri, processing_input, processing_output, processing_step, retries, sklearn_image
+from .parts import JOB_SECONDS, Baseline, Build, busy, data_quality_step, function_step, model_builder, output_uri, own_uri, processing_input, processing_output, processing_step, retries, sklearn_image
 
 # %% ../../nbs/pipelines/40_inference.ipynb #041390fb
 def inference_parameters(environment: Environment) -> dict[str, ParameterString]:
@@ -53,14 +52,8 @@ def latest_step(build: Build) -> LambdaStep:
 # %% ../../nbs/pipelines/40_inference.ipynb #ad217fad
 def model_step(build: Build, latest: LambdaStep) -> ModelStep:
     """The version as a SageMaker model, which a transform needs."""
-    builder = ModelBuilder(
-        image_uri=latest.properties.Outputs["image_uri"],
-        s3_model_data_url=latest.properties.Outputs["model_artifact_uri"],
-        role_arn=build.pipeline.role_arn,
-        sagemaker_session=build.session,
-        instance_type=build.pipeline.instance_type,
-        dependencies=None,  # otherwise the SDK sets SAGEMAKER_PROGRAM="", which breaks the XGBoost server
-    )
+    version = latest.properties.Outputs
+    builder = model_builder(build, version["image_uri"], version["model_artifact_uri"], build.pipeline.instance_type)
     return ModelStep(name="CreateModel", step_args=builder.build(), retry_policies=[busy()])
 
 # %% ../../nbs/pipelines/40_inference.ipynb #8ba9fa62

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA_REPORT', 'EVALUATION', 'BASELINE', 'train_parameters', 'guard_step', 'may_train_step', 'preprocess_step',
-           'train_step', 'evaluate_step', 'baseline_step', 'tune_step', 'json_source', 'provenance', 'model_metrics',
+           'train_step', 'evaluate_step', 'baseline_step', 'tune_step', 'provenance', 'json_source', 'model_metrics',
            'register_step', 'gate_step', 'train_steps', 'train_definition']
 
 # %% ../../nbs/pipelines/30_train.ipynb #50c26cb7
@@ -12,7 +12,7 @@ from ..environment import Environment
 from ..storage import claims_uri, data_uri
 from .sdk import building, offline_session
 
-# %% ../../nbs/pipelines/30_train.ipynb #046b23da
+# %% ../../nbs/pipelines/30_train.ipynb #20e034b9
 from sagemaker.core.drift_check_baselines import DriftCheckBaselines
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.shapes import OutputDataConfig, StoppingCondition
@@ -28,10 +28,9 @@ from sagemaker.mlops.workflow.lambda_step import LambdaStep
 from sagemaker.mlops.workflow.model_step import ModelStep
 from sagemaker.mlops.workflow.pipeline import Pipeline
 from sagemaker.mlops.workflow.steps import ProcessingStep, Step, TrainingStep
-from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train import ModelTrainer
 
-from .parts import JOB_SECONDS, Build, data_quality_step, function_step, output_uri, own_uri, own_version_uri, processing_input, processing_output, processing_step, retries, sklearn_image, xgboost_image
+from .parts import JOB_SECONDS, Build, data_quality_step, function_step, model_builder, output_uri, own_uri, own_version_uri, processing_input, processing_output, processing_step, retries, sklearn_image, xgboost_image
 
 # %% ../../nbs/pipelines/30_train.ipynb #af3ce8a4
 def train_parameters(environment: Environment) -> dict[str, object]:
@@ -44,7 +43,7 @@ def train_parameters(environment: Environment) -> dict[str, object]:
         ParameterString(
             name="ModelApprovalStatus",
             default_value="PendingManualApproval",
-            enum_values=["PendingManualApproval", "Rejected"],  # approving is the registry account's
+            enum_values=["PendingManualApproval", "Rejected"],
         ),
         ParameterString(name="ProcessingInstanceType", default_value=train.instance_type),
         ParameterString(name="TrainingInstanceType", default_value=train.instance_type),
@@ -166,11 +165,6 @@ def tune_step(
         depends_on=[baseline],
     )
 
-# %% ../../nbs/pipelines/30_train.ipynb #558541da
-def json_source(uri: object) -> MetricsSource:
-    """A JSON file that the version points to."""
-    return MetricsSource(content_type="application/json", s3_uri=uri)
-
 # %% ../../nbs/pipelines/30_train.ipynb #7379a9e8
 def provenance(environment: Environment, preprocess: ProcessingStep, evaluate: ProcessingStep, commit: str, code_sha256: str) -> dict[str, object]:
     """What a version says of itself; values are texts."""
@@ -191,6 +185,11 @@ def provenance(environment: Environment, preprocess: ProcessingStep, evaluate: P
         "specificity": read(evaluate, EVALUATION, "classification_metrics.specificity.value"),
         "gate": str(environment.train_pipeline.auc_score_threshold),
     }
+
+# %% ../../nbs/pipelines/30_train.ipynb #558541da
+def json_source(uri: object) -> MetricsSource:
+    """A JSON file that the version points to."""
+    return MetricsSource(content_type="application/json", s3_uri=uri)
 
 # %% ../../nbs/pipelines/30_train.ipynb #d795b085
 def model_metrics(environment: Environment, evaluate: ProcessingStep, tune: ProcessingStep) -> dict[str, object]:
@@ -215,21 +214,14 @@ def register_step(
     given: dict[str, object],  # The pipeline's parameters
 ) -> ModelStep:
     """A new version in the central package group."""
-    environment = build.environment
-    builder = ModelBuilder(
-        image_uri=xgboost_image(environment),
-        s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
-        role_arn=build.pipeline.role_arn,
-        sagemaker_session=build.session,
-        instance_type=environment.inference_pipeline.instance_type,
-        dependencies=None,  # otherwise the SDK sets SAGEMAKER_PROGRAM="", which breaks the XGBoost server
-    )
+    environment, instance_type = build.environment, build.environment.inference_pipeline.instance_type
+    builder = model_builder(build, xgboost_image(environment), train.properties.ModelArtifacts.S3ModelArtifacts, instance_type)
     package = builder.register(
         model_package_group_name=environment.model_package_group_arn,
         content_types=["text/csv"],
         response_types=["text/csv"],
-        inference_instances=[environment.inference_pipeline.instance_type],
-        transform_instances=[environment.inference_pipeline.instance_type],
+        inference_instances=[instance_type],
+        transform_instances=[instance_type],
         approval_status=given["ModelApprovalStatus"],
         description=f"{environment.model_name} trained in {environment.env_group}",
         customer_metadata_properties=metadata,
