@@ -18,8 +18,10 @@ from moto.s3.models import s3_backends
 
 from mammo_mlops.sandbox.containers import xgboost_algorithm
 from mammo_mlops.sandbox.containers.container import has_mounts, training_files
+from mammo_mlops.sandbox.execution.executions_api import start_pipeline_execution
 from mammo_mlops.sandbox.execution.executor import Executor
 from mammo_mlops.sandbox.execution.model_registry import ModelRegistry
+from mammo_mlops.sandbox.execution.pipelines_api import create_pipeline
 from mammo_mlops.sandbox.state.policy import Principal
 from mammo_mlops.sandbox.state.store import Store
 
@@ -81,14 +83,14 @@ def condition() -> dict:
 def executed(executor: Executor, role_arn: str, name: str, step: dict, repeats: int) -> float:
     """Median seconds from StartPipelineExecution to the end of an execution of this one step."""
     text = json.dumps({"Version": "2020-12-01", "Steps": [step]})
-    executor.operations["CreatePipeline"](ROOT, {"PipelineName": name, "RoleArn": role_arn, "PipelineDefinition": text, "ClientRequestToken": name.ljust(40, "-")})
+    create_pipeline(executor, ROOT, {"PipelineName": name, "RoleArn": role_arn, "PipelineDefinition": text, "ClientRequestToken": name.ljust(40, "-")})
     return median(_execute(executor, name, number) for number in range(repeats))
 
 
 def _execute(executor: Executor, name: str, number: int) -> float:
     started = time.perf_counter()
     request = {"PipelineName": name, "ClientRequestToken": f"{name}-{number}".ljust(40, "-")}
-    execution = executor.executions[executor.operations["StartPipelineExecution"](ROOT, request)["PipelineExecutionArn"]]
+    execution = executor.executions[start_pipeline_execution(executor, ROOT, request)["PipelineExecutionArn"]]
     with execution.changed:
         execution.changed.wait_for(lambda: execution.status != "Executing")
     if execution.status != "Succeeded":

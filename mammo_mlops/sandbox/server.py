@@ -277,7 +277,7 @@ def _running(executor: object) -> list[str]:
     return [e.arn for e in list(executor.executions.values()) if e.status in ("Executing", "Stopping") or e.id in threads]
 
 
-def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) -> SimpleNamespace:
+def _delivery(store: object, executor: object, start_execution: Callable, folder: Path, endpoint_url: str) -> SimpleNamespace:
     from mammo_mlops.sandbox.delivery.advance import advance_clock
     from mammo_mlops.sandbox.delivery.agenda import Agenda
     from mammo_mlops.sandbox.delivery.asynchronous import Invocations
@@ -290,7 +290,7 @@ def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) 
 
     agenda, messages = Agenda(CLOCK).start(), Messages(store, folder / "mail", endpoint_url)
     invocations = Invocations(store, agenda, messages, lambda function, event, number: run_function(executor.jobs, function, event, request_id=number))
-    bridge = EventBridge(store, agenda, messages, invocations, executor.operations["StartPipelineExecution"])
+    bridge = EventBridge(store, agenda, messages, invocations, start_execution)
     controls = {
         "advance": lambda until: advance_clock(agenda, lambda: _running(executor), bridge.fired, **until),
         "events": lambda _: {"events": bridge.list_events()},
@@ -306,7 +306,9 @@ def _delivery(store: object, executor: object, folder: Path, endpoint_url: str) 
 @contextlib.contextmanager
 def assemble(accounts: Accounts, folder: Path, port: int, snapshot: Path | None = None) -> Iterator[object]:
     """The front of a sandbox with these accounts; its files are there as long as the block."""
+    from mammo_mlops.sandbox.execution.executions_api import pipeline_operations
     from mammo_mlops.sandbox.execution.executor import Executor
+    from mammo_mlops.sandbox.execution.functions import invoke_function
     from mammo_mlops.sandbox.execution.model_registry import ModelRegistry
     from mammo_mlops.sandbox.front.front import Front
     from mammo_mlops.sandbox.state.store import Store
@@ -316,12 +318,14 @@ def assemble(accounts: Accounts, folder: Path, port: int, snapshot: Path | None 
     if snapshot:
         restore_accounts(registry, snapshot)
     executor = Executor(store, registry, folder / "work", f"http://127.0.0.1:{port}", hidden=folder)
-    delivery = _delivery(store, executor, folder, f"http://127.0.0.1:{port}")
+    operations = pipeline_operations(executor)
+    delivery = _delivery(store, executor, operations["StartPipelineExecution"], folder, f"http://127.0.0.1:{port}")
     _write_files(accounts, folder, port, issue_keys(store, accounts))
     facts = json.loads((folder / "server.json").read_text())
-    status = lambda: {**facts, "now": f"{store.now():%Y-%m-%dT%H:%M:%SZ}", "uptime_seconds": round(time.time() - facts["started"]), "executions": executor.summary()}
+    status = lambda: {**facts, "now": f"{store.now():%Y-%m-%dT%H:%M:%SZ}", "uptime_seconds": round(time.time() - facts["started"]), "executions": executor.count_by_status()}
+    invoke = lambda principal, function, payload: invoke_function(executor.jobs, function, payload)
     try:
-        yield Front(store, {**registry.operations, **executor.operations}, status, executor.invoke_lambda, **delivery.front)
+        yield Front(store, {**registry.operations, **operations}, status, invoke, **delivery.front)
     finally:
         delivery.agenda.close()
         executor.close()

@@ -7,7 +7,7 @@ __all__ = ['NO_PING', 'START_SECONDS', 'PING_SECONDS', 'MAX_TRANSFORM_SECONDS', 
            'transform_environment', 'server_container', 'ModelServer', 'wait_until_ready', 'running_server',
            'connection_failure', 'invoke_model', 'transform_plan']
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #9befe628
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #fc13bdca
 import http.client
 import io
 import json
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..containers.container import Container, Process, run_container
 from ..containers.images import carried, find_image, serving_command
-from .hosts import failure_reason, log_writer
+from .hosts import container_failure, log_writer
 from .job_data import JobFailed, failure_unless_retryable
 from .jobs import Job, Jobs, aws_environment
 from .records import ObjectFailed
@@ -160,11 +160,11 @@ def running_server(jobs: Jobs, job: Job, container: Container, host: str) -> Ite
             for process in mine:
                 process.stop(grace=1)
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #3def3ae6
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #96e48f41
 def connection_failure(server: ModelServer) -> Exception:
     """What a broken connection means."""
     try:
-        return JobFailed(failure_reason(server.ended.result(5), ""))
+        return JobFailed(container_failure(server.ended.result(5), ""))
     except TimeoutError:
         return ObjectFailed("AlgorithmError", "Unable to get response from algorithm")
 

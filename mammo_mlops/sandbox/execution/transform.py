@@ -6,7 +6,7 @@
 __all__ = ['TRANSFORM', 'admit_transform', 'data_log_writer', 'transform_content', 'transform_object', 'transform_share',
            'run_transform', 'describe_transform']
 
-# %% ../../../nbs/sandbox/execution/38_transform.ipynb #b7b6c309
+# %% ../../../nbs/sandbox/execution/38_transform.ipynb #2afa8ed4
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from .filters import apply_filter
 from .job_data import JobFailed, S3Source, failure_unless_retryable, put_object, required_objects
 from .jobs import Job, JobKind, Jobs, without_empty
 from .model_server import ModelServer, invoke_model, running_server, served_model, server_container, transform_plan
-from .records import ObjectFailed, assemble, batch_records, map_records, split_records
+from .records import ObjectFailed, assemble_output, batch_records, map_records, split_records
 from .transform_request import TransformPlan, check_transform_request
 from ..state.policy import AwsError, Principal
 
@@ -38,7 +38,7 @@ def data_log_writer(jobs: Jobs, job: Job, host: str) -> Callable[[str], None]:
 
     return write
 
-# %% ../../../nbs/sandbox/execution/38_transform.ipynb #5f4157d7
+# %% ../../../nbs/sandbox/execution/38_transform.ipynb #77c8d6a5
 def transform_content(server: ModelServer, plan: TransformPlan, content: bytes) -> bytes:
     """An object's content, transformed. Errors: ObjectFailed, JobFailed."""
     originals, path = split_records(content, plan), plan.processing["InputFilter"]
@@ -47,7 +47,7 @@ def transform_content(server: ModelServer, plan: TransformPlan, content: bytes) 
     payloads = [b"".join(item + b"\n" for item in batch) if plan.lines else batch[0] for batch in sent]
     with ThreadPoolExecutor(plan.concurrent) as pool:
         answers = list(pool.map(partial(invoke_model, server, plan), payloads))
-    return assemble(answers, sent, originals, plan)
+    return assemble_output(answers, sent, originals, plan)
 
 # %% ../../../nbs/sandbox/execution/38_transform.ipynb #f7fba4da
 def transform_object(
