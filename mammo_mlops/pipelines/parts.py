@@ -6,7 +6,8 @@
 __all__ = ['EXECUTION_ID', 'JOB_SECONDS', 'CODE_FOLDER', 'ANALYZER_FOLDER', 'Build', 'for_execution', 'own_uri',
            'own_version_uri', 'busy', 'retries', 'processing_input', 'processing_output', 'sklearn_image',
            'xgboost_image', 'code_processor', 'processing_step', 'output_uri', 'function_step', 'model_builder',
-           'Baseline', 'check_job', 'quality_check_step', 'analyzer_variables', 'analyzer_step', 'data_quality_step']
+           'Baseline', 'check_job_config', 'quality_check_step', 'analyzer_variables', 'analyzer_step',
+           'data_quality_step']
 
 # %% ../../nbs/pipelines/20_parts.ipynb #50fb5eb1
 import json
@@ -223,7 +224,7 @@ class Baseline:
     constraints: object  # S3 URI of constraints.json
 
 # %% ../../nbs/pipelines/20_parts.ipynb #7fe9ff64
-def check_job(build: Build) -> CheckJobConfig:
+def check_job_config(build: Build) -> CheckJobConfig:
     """The machine that SageMaker's analyzer runs on."""
     return CheckJobConfig(
         role=build.pipeline.role_arn,
@@ -247,7 +248,7 @@ def quality_check_step(
     return QualityCheckStep(
         name=name,
         quality_check_config=DataQualityCheckConfig(baseline_dataset=data, dataset_format=DatasetFormat.csv(header=True), output_s3_uri=report),
-        check_job_config=check_job(build),
+        check_job_config=check_job_config(build),
         skip_check=baseline is None,
         register_new_baseline=baseline is None,
         fail_on_violation=baseline is not None,
