@@ -59,7 +59,7 @@ def project(tmp_path: Path) -> Path:
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".terraform*"))
         else:
             shutil.copy2(ROOT / name, folder / name)
-    path = folder / "nbs" / "05_schema.ipynb"
+    path = folder / "nbs" / "steps" / "00_schema.ipynb"
     notebook = json.loads(path.read_text())
     for cell in notebook["cells"]:
         text = "".join(cell["source"])
@@ -88,7 +88,7 @@ def test_it_trains_is_registered_predicts_and_drifts(project, own_sandbox, tmp_p
     cells = load_breast_cancer(as_frame=True)
     frame = (cells.data[list(FEATURES)] * 100).round().astype(int).assign(malignant=1 - cells.target)
     (tmp_path / "cells.csv").write_text(frame.to_csv(index=False, header=False))
-    assert changed(project) == {"nbs/05_schema.ipynb", "environments/dev.tfvars.json"}
+    assert changed(project) == {"nbs/steps/00_schema.ipynb", "environments/dev.tfvars.json"}
     environ = {**own_sandbox.environ, "AWS_PROFILE": "dev", "PYTHONPATH": str(project), "MAMMO_RAW_DATA": str(tmp_path / "cells.csv")}
     done = subprocess.run([sys.executable, "-c", STORY], cwd=project, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
