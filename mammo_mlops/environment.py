@@ -293,8 +293,10 @@ def complaint(
         return f"{key}: missing; expected a value"
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; expected no such key"
-    expected = context["expected"] if error["type"] == "fault" else error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{context.get('key', key)}: found {context.get('found', error['input'])!r}; expected {expected}"
+    found = f"{context.get('key', key)}: found {context.get('found', error['input'])!r}"
+    if error["type"] == "fault" or error["msg"].startswith("Input should be "):
+        return f"{found}; {error['msg'].replace('Input should be', 'expected', 1)}"
+    return f"{found}: {error['msg']}"
 
 # %% ../nbs/00_environment.ipynb #3b1e2dd4
 def load_account(
