@@ -95,7 +95,7 @@ def describe_pipeline_execution(executor: Executor, principal: Principal, reques
         "RoleArn": execution.role_arn,
     })
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #dab48e12
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #f7e6755d
 def step_summary(record: StepRecord) -> dict:
     """A step, as ListPipelineExecutionSteps shows it."""
     run = record.run
@@ -112,7 +112,7 @@ def step_summary(record: StepRecord) -> dict:
         "Metadata": run.metadata if run else record.metadata,
     })
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #4581dd79
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #f4f88695
 def list_pipeline_execution_steps(executor: Executor, principal: Principal, request: dict) -> dict:
     """The steps that have begun, the latest first unless asked otherwise."""
     execution = authorized_execution(executor, principal, request["PipelineExecutionArn"], "ListPipelineExecutionSteps")
@@ -122,7 +122,7 @@ def list_pipeline_execution_steps(executor: Executor, principal: Principal, requ
     page, more = cut_page([step_summary(record) for record in records], request)
     return {"PipelineExecutionSteps": page, **more}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #dce66cc1
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #375ecd2c
 def list_pipeline_executions(executor: Executor, principal: Principal, request: dict) -> dict:
     """A pipeline's executions."""
     pipeline = authorized_pipeline(executor, principal, request["PipelineName"], "ListPipelineExecutions")
@@ -137,7 +137,7 @@ def list_pipeline_executions(executor: Executor, principal: Principal, request: 
     page, more = cut_page(sorted_by_time(items, request, "StartTime", "PipelineExecutionArn"), request)
     return {"PipelineExecutionSummaries": page, **more}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #3835d541
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #fe48475a
 def list_pipeline_parameters_for_execution(executor: Executor, principal: Principal, request: dict) -> dict:
     """Every parameter's value, as texts."""
     execution = authorized_execution(executor, principal, request["PipelineExecutionArn"], "ListPipelineParametersForExecution")
@@ -146,13 +146,13 @@ def list_pipeline_parameters_for_execution(executor: Executor, principal: Princi
     page, more = cut_page([{"Name": name, "Value": value} for name, value in texts.items()], request)
     return {"PipelineParameters": page, **more}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #de6b86d3
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #4f210097
 def describe_pipeline_definition_for_execution(executor: Executor, principal: Principal, request: dict) -> dict:
     """The definition the execution began with."""
     execution = authorized_execution(executor, principal, request["PipelineExecutionArn"], "DescribePipelineDefinitionForExecution")
     return {"PipelineDefinition": execution.definition.text, "CreationTime": execution.created}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #0b9fd411
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #9051d63f
 def update_pipeline_execution(executor: Executor, principal: Principal, request: dict) -> dict:
     """Change an execution's description, name or parallelism."""
     execution = authorized_execution(executor, principal, request["PipelineExecutionArn"], "UpdatePipelineExecution")
@@ -161,7 +161,7 @@ def update_pipeline_execution(executor: Executor, principal: Principal, request:
     execution.parallelism = request.get("ParallelismConfiguration", execution.parallelism)
     return {"PipelineExecutionArn": execution.arn}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #fa76fd93
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #fbc20978
 def stop_pipeline_execution(executor: Executor, principal: Principal, request: dict) -> dict:
     """Stop what runs, and start nothing more."""
     execution = authorized_execution(executor, principal, request["PipelineExecutionArn"], "StopPipelineExecution")
@@ -178,7 +178,7 @@ def stop_pipeline_execution(executor: Executor, principal: Principal, request: d
         run.stop()
     return {"PipelineExecutionArn": execution.arn}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #11462743
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #cee0c70a
 def retry_pipeline_execution(executor: Executor, principal: Principal, request: dict) -> dict:
     """Run the steps that failed or were stopped, and what follows them, once more."""
     execution = authorized_execution(executor, principal, request["PipelineExecutionArn"], "RetryPipelineExecution")
@@ -192,7 +192,7 @@ def retry_pipeline_execution(executor: Executor, principal: Principal, request: 
     executor.start(execution, previous)
     return {"PipelineExecutionArn": execution.arn}
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #7d1d4250
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #818596b0
 def validated(
     name: str,  # Of the operation
     operation: Operation,
@@ -203,7 +203,7 @@ def validated(
     validate(name, request)
     return operation(principal, request)
 
-# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #93286167
+# %% ../../../nbs/sandbox/execution/70_executions_api.ipynb #a8f1b005
 def pipeline_operations(executor: Executor) -> dict[str, Operation]:
     """The SageMaker operations on pipelines, executions and jobs, by name."""
     calls = {

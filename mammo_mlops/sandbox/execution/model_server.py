@@ -79,7 +79,7 @@ def transform_environment(
     limits = {name: str(value) for name, value in told.items() if value}
     return aws_environment(jobs, job.region, principal) | given | limits | {"SAGEMAKER_BATCH": "true", "SAGEMAKER_BIND_TO_PORT": "0"}
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #7aa9a3d0
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #086423a7
 def server_container(jobs: Jobs, job: Job, principal: Principal, host: str) -> Container:
     """The model's container, ready to start. Errors: JobFailed, UnknownImage, AwsError."""
     _, own = served_model(jobs, job.account, job.request["ModelName"])
@@ -91,7 +91,7 @@ def server_container(jobs: Jobs, job: Job, principal: Principal, host: str) -> C
         unpack_model(jobs, principal, own["ModelDataUrl"], container.ml / "model")
     return container
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #e58c1715
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #98dec65f
 @dataclass
 class ModelServer:
     """A container that serves, as long as it lives."""
@@ -111,7 +111,7 @@ class ModelServer:
         finally:
             connection.close()
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #ac830427
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #04939992
 NO_PING = "AlgorithmError: Model container failed to respond to ping. Please ensure /ping endpoint is implemented and responds with an HTTP 200 status code"
 START_SECONDS, PING_SECONDS = 1800, 2  # Until the container must answer, and each ping
 
@@ -133,7 +133,7 @@ def wait_until_ready(
     code = f", exit code: {server.ended.result().code}" if server.ended.done() else ""
     raise JobFailed(": ".join([NO_PING, *last]) + code)
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #a3bc46dc
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #cc7cc42a
 MAX_TRANSFORM_SECONDS = 5 * 86400
 
 
@@ -160,7 +160,7 @@ def running_server(jobs: Jobs, job: Job, container: Container, host: str) -> Ite
             for process in mine:
                 process.stop(grace=1)
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #96e48f41
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #88022f8a
 def connection_failure(server: ModelServer) -> Exception:
     """What a broken connection means."""
     try:
@@ -168,7 +168,7 @@ def connection_failure(server: ModelServer) -> Exception:
     except TimeoutError:
         return ObjectFailed("AlgorithmError", "Unable to get response from algorithm")
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #ea14bc4f
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #b2b54ffb
 def invoke_model(server: ModelServer, plan: TransformPlan, payload: bytes) -> bytes:
     """The container's answer. Errors: ObjectFailed; JobFailed when the container is gone."""
     given, output = plan.request["TransformInput"], plan.request["TransformOutput"]
@@ -182,14 +182,14 @@ def invoke_model(server: ModelServer, plan: TransformPlan, payload: bytes) -> by
             raise connection_failure(server) from None
     raise ObjectFailed("ClientError", f"Model server did not respond to /invocations request within {server.timeout:g} seconds")
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #c0165c2d
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #906ca892
 def _checked(status: int, content: bytes) -> bytes:
     if status == 200:
         return content
     kind, text = ("ClientError", f"{status}") if 400 <= status < 500 else ("AlgorithmError", f"Bad HTTP status received from algorithm: {status}")
     raise ObjectFailed(kind, text, content.decode("utf-8", "replace"))
 
-# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #b2540b3c
+# %% ../../../nbs/sandbox/execution/36_model_server.ipynb #04f2ad78
 def transform_plan(request: dict, server: ModelServer) -> TransformPlan:
     """The plan: what the request says, else what the container wishes, else the defaults."""
     status, content = server.request("GET", "/execution-parameters")

@@ -60,7 +60,7 @@ def answer_once(
             executor.answers[token] = answer()
         return executor.answers[token]
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #8188fa89
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #a6527461
 def new_pipeline(executor: Executor, principal: Principal, request: dict, definition: Definition) -> PipelineRecord:
     """A pipeline that is not stored yet."""
     now = executor.store.now()
@@ -69,7 +69,7 @@ def new_pipeline(executor: Executor, principal: Principal, request: dict, defini
     pipeline.description, pipeline.parallelism = request.get("PipelineDescription", ""), request.get("ParallelismConfiguration") or {}
     return pipeline
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #b7eb2c17
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #ac7980c4
 def create_pipeline(executor: Executor, principal: Principal, request: dict) -> dict:
     """Store a new pipeline. Error: ValidationException for its definition or a name that is taken."""
     name = request["PipelineName"]
@@ -87,7 +87,7 @@ def create_pipeline(executor: Executor, principal: Principal, request: dict) -> 
 
     return answer_once(executor, (principal.account, "CreatePipeline", request["ClientRequestToken"]), store)
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #5ec3f79f
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #82dd5f35
 def update_pipeline(executor: Executor, principal: Principal, request: dict) -> dict:
     """Change what the request names."""
     pipeline = authorized_pipeline(executor, principal, request["PipelineName"], "UpdatePipeline")
@@ -102,7 +102,7 @@ def update_pipeline(executor: Executor, principal: Principal, request: dict) -> 
     pipeline.modified, pipeline.modified_by = executor.store.now(), principal
     return {"PipelineArn": pipeline.arn}
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #3bffee9d
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #4198d949
 def delete_pipeline(executor: Executor, principal: Principal, request: dict) -> dict:
     """Forget a pipeline that is not being executed."""
     pipeline = authorized_pipeline(executor, principal, request["PipelineName"], "DeletePipeline")
@@ -111,12 +111,12 @@ def delete_pipeline(executor: Executor, principal: Principal, request: dict) -> 
     del executor.pipelines[pipeline.arn]
     return {"PipelineArn": pipeline.arn}
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #ec0aae66
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #0e8576e1
 def user_context(principal: Principal) -> dict:
     """A caller, as Describe calls show him."""
     return {"IamIdentity": {"Arn": principal.arn, "PrincipalId": principal.arn.rpartition("/")[2]}}
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #a932d7f2
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #874893ae
 def describe_pipeline(executor: Executor, principal: Principal, request: dict) -> dict:
     """The pipeline and its definition, byte for byte."""
     pipeline = authorized_pipeline(executor, principal, request["PipelineName"], "DescribePipeline")
@@ -136,7 +136,7 @@ def describe_pipeline(executor: Executor, principal: Principal, request: dict) -
         "ParallelismConfiguration": pipeline.parallelism,
     })
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #51f24d50
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #8aaa2b2f
 def sorted_by_time(items: list[dict], request: dict, time_key: str, name_key: str) -> list[dict]:
     """Between CreatedAfter and CreatedBefore, sorted as asked; newest first unless asked otherwise."""
     def seconds(when: object) -> float:
@@ -147,7 +147,7 @@ def sorted_by_time(items: list[dict], request: dict, time_key: str, name_key: st
     key = time_key if request.get("SortBy", "CreationTime") == "CreationTime" else name_key
     return sorted(chosen, key=lambda item: item[key], reverse=request.get("SortOrder", "Descending") == "Descending")
 
-# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #ede4dcee
+# %% ../../../nbs/sandbox/execution/65_pipelines_api.ipynb #da76e2b2
 def list_pipelines(executor: Executor, principal: Principal, request: dict) -> dict:
     """The account's pipelines."""
     executor.store.authorize(principal, "sagemaker:ListPipelines", "*")
