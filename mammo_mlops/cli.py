@@ -405,9 +405,9 @@ PROMOTED = click.option("--environment", "name", type=click.Choice(["dev", "prod
 
 
 def _promoted(name: str | None) -> str:
-    from mammo_mlops.deployment.promotion import environment_of  # the SageMaker SDK takes seconds
+    from mammo_mlops.deployment.promotion import environment_name  # the SageMaker SDK takes seconds
 
-    return name or environment_of(dict(os.environ))
+    return name or environment_name(dict(os.environ))
 
 
 @main.group(cls=Commands)
@@ -485,13 +485,14 @@ def promote_finish(name: str | None, result: str, failed_stage: str) -> None:
 # %% ../nbs/95_cli.ipynb #b44ee5a2
 @promote.command("unlock")
 @PROMOTED
+@click.option("--lock", default="", help="Id of another's lock, as the refusal names it; only your own when not given.")
 @click.confirmation_option(prompt="Remove the lock? Only if whoever holds it has died.")
-def promote_unlock(name: str | None) -> None:
+def promote_unlock(name: str | None, lock: str) -> None:
     """Remove the lock that a dead deployment left."""
-    from mammo_mlops.deployment import promotion
+    from mammo_mlops.deployment.deployments import unlock
 
     environment = load_environment(_promoted(name))
-    promotion.unlock(environment, environment.session())
+    click.echo(unlock(environment, environment.session(), lock))
 
 # %% ../nbs/95_cli.ipynb #ed167c63
 DEPLOYED = click.option("--environment", "name", required=True, type=click.Choice(["dev", "prod"]), help="Whose deployments.")
@@ -501,10 +502,10 @@ DEPLOYED = click.option("--environment", "name", required=True, type=click.Choic
 @DEPLOYED
 def deployments(name: str) -> None:
     """List what was deployed, newest first."""
-    from mammo_mlops.deployment import promotion
+    from mammo_mlops.deployment.deployments import list_deployments
 
     environment = load_environment(name)
-    found = promotion.list_deployments(environment, environment.session())
+    found = list_deployments(environment, environment.session())
     for one in found:
         back = f", back to {one.rolled_back_to}: {one.reason}" if one.rolled_back_to else ""
         click.echo(f"{one.number:>4}  {one.at}  commit {one.commit}  approved by {one.approved_by or 'nobody'}{back}\n      " + "\n      ".join(one.changes))
@@ -518,7 +519,7 @@ def deployments(name: str) -> None:
 @click.option("--by", required=True, help="Who decides.")
 def roll_back(name: str, deployment: int, reason: str, by: str) -> None:
     """Bring pipelines, schedule and configuration back to a deployment, as a new one."""
-    from mammo_mlops.deployment import promotion
+    from mammo_mlops.deployment.deployments import rollback
 
-    done = promotion.rollback(name, deployment, reason, by, click.echo)
+    done = rollback(name, deployment, reason, by, click.echo)
     click.echo(f"Deployment {done.number} is deployment {deployment} again. The repository still holds what came after: revert it there, or the next merge brings it back.")

@@ -6,7 +6,7 @@
 __all__ = ['s3_uri', 'bucket_and_key', 'data_uri', 'batch_uri', 'labels_uri', 'manifest_uri', 'code_uri', 'execution_uri',
            'claims_uri', 'version_uri', 'promotion_uri', 'before_uri', 'approval_uri', 'deployment_uri', 'lock_uri',
            'state_key', 'read_object', 'read_json_object', 'read_manifest', 'object_etag', 'list_objects',
-           'read_objects', 'write_object', 'write_objects', 'write_new_object']
+           'read_objects', 'write_object', 'write_objects', 'write_new_object', 'replace_object', 'delete_object']
 
 # %% ../nbs/05_storage.ipynb #56a49111
 import json
@@ -213,6 +213,33 @@ def write_new_object(environment: Environment, session: boto3.Session, uri: str,
         if error.response["Error"]["Code"] == "ConditionalRequestConflict":
             return write_new_object(environment, session, uri, content)
         if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
+        return False
+    return True
+
+# %% ../nbs/05_storage.ipynb #50517b26
+def _is_changed(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "404")  # another object, one that is being written, none
+
+
+def replace_object(environment: Environment, session: boto3.Session, uri: str, content: bytes, etag: str) -> bool:
+    """Put an object in place of the one that has this entity tag; whether this call put it."""
+    try:
+        write_object(environment, session, uri, content, IfMatch=etag)
+    except ClientError as error:
+        if not _is_changed(error):
+            raise
+        return False
+    return True
+
+# %% ../nbs/05_storage.ipynb #055bfd08
+def delete_object(session: boto3.Session, uri: str, etag: str) -> bool:
+    """Delete the object that has this entity tag; whether this call deleted it."""
+    bucket, key = bucket_and_key(uri)
+    try:
+        session.client("s3").delete_object(Bucket=bucket, Key=key, IfMatch=etag)
+    except ClientError as error:
+        if not _is_changed(error):
             raise
         return False
     return True

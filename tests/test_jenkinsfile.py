@@ -15,7 +15,7 @@ from threading import Event
 
 import pytest
 
-from mammo_mlops.deployment.promotion import list_deployments
+from mammo_mlops.deployment.deployments import list_deployments
 from mammo_mlops.registry import decide, list_versions, newest_waiting
 from mammo_mlops.sandbox import server
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mammo_mlops.deployment import promotion, toolchain
+from mammo_mlops.deployment import deployments, promotion, toolchain
 from mammo_mlops.pipelines import code
 from mammo_mlops.reports import run
-from mammo_mlops.deployment.bundle import PromotionRefused
+from mammo_mlops.deployment.bundle import PromotionRefused, read_approval
 from mammo_mlops.environment import load_environment
 from mammo_mlops.sandbox import server
 from mammo_mlops.deployment.toolchain import TerraformError
@@ -59,7 +59,7 @@ def place(own_sandbox, tmp_path_factory):
     code.git_commit.cache_clear()
 
 
-def deploy(name: str = "dev") -> promotion.Deployment:
+def deploy(name: str = "dev") -> deployments.Deployment:
     """The whole path for an environment that needs no approval."""
     promotion.plan(name, quiet)
     promotion.execute(name, quiet)
@@ -179,20 +179,20 @@ def test_prod_needs_an_approval_and_takes_one_only_once(place, first):
     with pytest.raises(PromotionRefused, match="found it approved by ada"):
         promotion.approve("prod", "eve", "", quiet)
     prod = load_environment("prod")
-    assert promotion.read_approval(prod, prod.session(), promotion.plan("prod", quiet)) is None, "an approval is for one bundle"
+    assert read_approval(prod, prod.session(), promotion.plan("prod", quiet)) is None, "an approval is for one bundle"
     assert given.by == "ada"
 
 
 def test_two_at_once_are_one_after_the_other_or_one_clear_refusal(place, second_plan):
     dev = load_environment("dev")
     session = dev.session()
-    with promotion.locked(dev, session, "rollback"), pytest.raises(PromotionRefused, match="found rollback running since .*; expected nobody; nothing was deployed"):
+    with deployments.locked(dev, session, "rollback"), pytest.raises(PromotionRefused, match="found rollback running since .*; expected nobody; nothing was deployed"):
         promotion.execute("dev", quiet)
     barrier = []
 
     def take(_: int) -> str:
         try:
-            with promotion.locked(dev, session, "promote execute"):
+            with deployments.locked(dev, session, "promote execute"):
                 barrier.append(1)
                 while len(barrier) < 2:
                     pass
@@ -221,7 +221,7 @@ def test_a_failed_notebook_puts_the_pipelines_back(place, second_plan, monkeypat
     assert json.loads(sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"]) == json.loads(before)
     assert any(line.startswith(f"put back: {name}") for line in lines)
     dev = load_environment("dev")
-    assert promotion.get(dev, dev.session(), f"{dev.model_name}/promotion.lock") is None
+    assert deployments.read_lock(dev, dev.session()) is None
 
 
 def test_a_rollback_brings_the_schedule_back_as_a_new_deployment(place, first):
@@ -230,13 +230,13 @@ def test_a_rollback_brings_the_schedule_back_as_a_new_deployment(place, first):
     second = deploy()
     assert second.changes[0] == "schedule 23:00 -> 22:00"
     assert schedule(sandbox) == "cron(0 22 * * ? *)"
-    third = promotion.rollback("dev", 1, "22:00 is too early", "ada", quiet)
+    third = deployments.rollback("dev", 1, "22:00 is too early", "ada", quiet)
     assert (third.number, third.rolled_back_to, third.commit, third.approved_by) == (second.number + 1, 1, first.commit, "ada")
     assert schedule(sandbox) == "cron(0 23 * * ? *)"
     dev = load_environment("dev")
-    assert [d.number for d in promotion.list_deployments(dev, dev.session())] == [3, 2, 1]
+    assert [d.number for d in deployments.list_deployments(dev, dev.session())] == [3, 2, 1]
     with pytest.raises(ValueError, match="deployment: found 9; expected one of dev's: 3, 2, 1; nothing was deployed"):
-        promotion.rollback("dev", 9, "", "ada", quiet)
+        deployments.rollback("dev", 9, "", "ada", quiet)
 
 
 def test_verify_refuses_what_can_not_be_deployed(place, monkeypatch):

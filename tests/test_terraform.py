@@ -14,7 +14,7 @@ from moto.events.models import EventPattern
 
 from mammo_mlops.deployment import terraform, toolchain
 from mammo_mlops.sandbox import server
-from mammo_mlops.deployment.terraform import COLLECTOR, apply_plan, destroy, make_plan, planned_actions, read_outputs, read_saved_plan, read_versions
+from mammo_mlops.deployment.terraform import COLLECTOR, apply_plan, destroy, make_plan, planned_actions, read_root_outputs, read_saved_plan, read_versions
 from mammo_mlops.deployment.toolchain import TerraformError, terraform_command
 
 PROJECT = Path(__file__).parent.parent
@@ -193,7 +193,7 @@ def test_a_second_plan_changes_nothing(applied):
     assert [(planned.added, planned.changed, planned.destroyed) for planned in plans] == [(0, 0, 0), (0, 0, 0)]
     assert planned_actions(plans[0]) == {}
     assert re.fullmatch(r"\d+\.\d+\.\d+", read_versions("dev", applied["dev"][2])["provider"])
-    assert sorted(read_outputs("dev", folder=applied["dev"][2])) == ["dead_letters_arn", "notify_function_arn", "rules", "topic_arn"]
+    assert sorted(read_root_outputs("dev", folder=applied["dev"][2])) == ["dead_letters_arn", "notify_function_arn", "rules", "topic_arn"]
 
 
 def test_a_plan_is_applied_once(applied):

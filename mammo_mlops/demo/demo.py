@@ -33,7 +33,7 @@ from .people import acting_as, colleague, quiet
 from .story import Ending, Story, execution_outcome, read_history, utc_now, write_story
 from ..deployment import terraform
 from ..deployment.accounts import destroy_account
-from ..deployment.promotion import Deployment
+from ..deployment.deployments import Deployment
 from ..environment import Environment, load_environments
 from ..monitoring.labels import upload_labels
 from ..monitoring.quality import night_text, read_nights

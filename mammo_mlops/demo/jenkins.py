@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .people import quiet
 from ..deployment import promotion
+from ..deployment.deployments import Deployment
 from ..pipelines.code import git_commit
 from ..reports.progress import TimedStep
 from ..reports.run import Run, project, run_verdict
@@ -69,7 +70,7 @@ def deploy_to_prod(
     keep: Callable[[Run], None],  # Takes each run of notebooks
     attach: Callable[[Path], None],  # Takes each other page
     approver: str,  # The person who says yes
-) -> promotion.Deployment:
+) -> Deployment:
     """Verify, plan, approve, execute and apply, as Jenkins in the checkout; the deployment."""
     with stage("Jenkins: verify, and plan prod") as step:
         promotion.verify("prod", "", quiet)

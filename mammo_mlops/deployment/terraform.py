@@ -6,12 +6,12 @@
 __all__ = ['ACCOUNT_ROOTS', 'ROOTS', 'KEPT_VARIABLES', 'COLLECTOR', 'KNOWN_FAILURES', 'LOCAL_STATE', 'COUNTS', 'DONE_LINE',
            'Root', 'account_facts', 'administrator_session', 'root_session', 'find_sources', 'variable_files',
            'load_root', 'root_files', 'fingerprint', 'copy_files', 'lock_folder', 'caller_variables', 'variables_for',
-           'without_frames', 'failure_of', 'run_told', 'Workspace', 'backend_arguments', 'has_state_bucket',
+           'without_frames', 'terraform_failure', 'run_told', 'Workspace', 'backend_arguments', 'has_state_bucket',
            'state_file', 'working_files', 'move_state', 'initialize', 'workspace', 'SavedPlan', 'Applied',
            'count_changes', 'make_plan', 'planned_actions', 'read_saved_plan', 'check_not_stale', 'resource_lines',
-           'finish_apply', 'apply_plan', 'plan_and_apply', 'read_outputs', 'read_versions', 'destroy']
+           'finish_apply', 'apply_plan', 'plan_and_apply', 'read_root_outputs', 'read_versions', 'destroy']
 
-# %% ../../nbs/deployment/10_terraform.ipynb #79b5547e
+# %% ../../nbs/deployment/10_terraform.ipynb #c016bb00
 import fcntl
 import hashlib
 import json
@@ -238,7 +238,7 @@ def without_frames(
     """The text without colours and frames."""
     return re.sub(r"(?m)^[╷│╵] ?", "", re.sub(r"\x1b\[[0-9;]*m", "", text)).strip()
 
-# %% ../../nbs/deployment/10_terraform.ipynb #54d3f203
+# %% ../../nbs/deployment/10_terraform.ipynb #5c6ff2b0
 KNOWN_FAILURES = {
     "Error acquiring the state lock": "the state is locked, so somebody else's plan or apply runs",
     "Saved plan is stale": "the state has changed since the plan was made; plan again",
@@ -250,7 +250,7 @@ KNOWN_FAILURES = {
 }
 
 
-def failure_of(
+def terraform_failure(
     what: str,  # What was tried, such as "plan prod"
     said: str,  # What terraform wrote
     outcome: str,  # What was not done
@@ -294,7 +294,7 @@ class Workspace:
         """Run terraform; `tell` is called with each line as it comes. Error: TerraformError when its exit code is not fine."""
         done = run_told([*self.command, *arguments], self.root.folder / self.root.name, self.environ, tell)
         if done.returncode not in fine:
-            raise failure_of(f"{arguments[0]} {self.root.environment}", done.stderr or done.stdout, outcome)
+            raise terraform_failure(f"{arguments[0]} {self.root.environment}", done.stderr or done.stdout, outcome)
         return done
 
 # %% ../../nbs/deployment/10_terraform.ipynb #2cbdf247
@@ -540,8 +540,8 @@ def plan_and_apply(
         done = space.run("apply", "-no-color", "-auto-approve", outcome="what it had begun is in the account and in the state; plan to see the rest.", tell=resource_lines(show))
         return finish_apply(space, done.stdout, began, step)
 
-# %% ../../nbs/deployment/10_terraform.ipynb #4cd36939
-def read_outputs(
+# %% ../../nbs/deployment/10_terraform.ipynb #3eb7a28a
+def read_root_outputs(
     name: str,  # dev, prod or registry
     show: Callable[[str], None] = print,  # Takes one line of progress
     folder: Path | None = None,  # As in make_plan
