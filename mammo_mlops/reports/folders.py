@@ -6,12 +6,13 @@
 __all__ = ['FOLDER_TIME', 'ALL_REPORTS', 'report_folder', 'folder_time', 'point_latest', 'ReportLine', 'list_reports',
            'reports_page', 'publish_report']
 
-# %% ../../nbs/reports/15_folders.ipynb #0061afee
+# %% ../../nbs/reports/15_folders.ipynb #a254b15d
 import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 
 from .pages import Link, Table, index_page, write_text
 
@@ -71,14 +72,14 @@ def list_reports(
     paths = sorted(root.glob("*/*/report.json"), key=lambda path: path.parent.name, reverse=True)
     return [(path.parent, ReportLine(**json.loads(path.read_text(encoding="utf-8")))) for path in paths]
 
-# %% ../../nbs/reports/15_folders.ipynb #7b6208d0
+# %% ../../nbs/reports/15_folders.ipynb #46e3adc9
 def reports_page(
     root: Path,  # reports/
 ) -> str:
     """The page that lists every report."""
     listed = list_reports(root)
     rows = [
-        (folder_time(folder), Link(line.title, f"{folder.relative_to(root).as_posix()}/index.html"), line.commit, line.state, line.verdict, line.seconds)
+        (folder_time(folder), Link(line.title, f"{folder.relative_to(root).as_posix()}/index.html"), line.commit, line.state, shorten(line.verdict, 160), line.seconds)
         for folder, line in listed
     ]
     table = Table("Reports, newest first", ("began", "report", "commit", "result", "how it ended", "took"), rows)

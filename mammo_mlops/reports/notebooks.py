@@ -7,7 +7,7 @@ __all__ = ['FAILED_CELL', 'run_begins', 'is_example', 'job_notebook', 'is_failed
            'shows_code', 'error_text', 'title_of', 'without_banners', 'roomy', 'render_notebook', 'write_notebook_page',
            'readme_text']
 
-# %% ../../nbs/reports/18_notebooks.ipynb #29a41615
+# %% ../../nbs/reports/18_notebooks.ipynb #80526889
 import ast
 import copy
 import re
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment as Templates
 
-from .pages import breakable, html_page
+from .pages import SHORT, breakable, html_page
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -145,15 +145,16 @@ def without_banners(cells: "list[NotebookNode]") -> "list[NotebookNode]":
         kept.append(cell)
     return kept
 
-# %% ../../nbs/reports/18_notebooks.ipynb #89e7bbd3
+# %% ../../nbs/reports/18_notebooks.ipynb #574a662a
 def roomy(html: str) -> str:
-    """The page with room for long texts in the cells of its tables."""
+    """The page with the cells of its tables as readable as those of our own."""
 
     def cell(found: re.Match) -> str:
+        kind = "short" if len(found[2]) <= SHORT else "text" if len(found[2]) > 60 else ""
         text = breakable(found[2])
-        return f'{found[1]}<div class="text">{text}</div>' if len(found[2]) > 60 else f"{found[1]}{text}"
+        return f'{found[1]}<div class="{kind}">{text}</div>' if kind else f"{found[1]}{text}"
 
-    return re.sub(r"(<td\b[^>]*>)([^<]{20,})", cell, html)
+    return re.sub(r"(<td\b[^>]*>)([^<\n]+)", cell, html)
 
 # %% ../../nbs/reports/18_notebooks.ipynb #fdd43b68
 def render_notebook(
@@ -171,10 +172,10 @@ def render_notebook(
 
     return roomy(HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(page)[0])
 
-# %% ../../nbs/reports/18_notebooks.ipynb #a71d7e2c
+# %% ../../nbs/reports/18_notebooks.ipynb #03c7205d
 _HEAD = Templates(autoescape=True).from_string(
     '<nav><a href="../../index.html">All reports</a> · <a href="index.html">{{ environment }}, {{ time }}</a> · {{ commit }}</nav>'
-    '{% if error %}<div class="verdict failed"><a href="#' + FAILED_CELL + '">{{ error }}</a></div>{% endif %}'
+    '{% if error %}<div class="verdict failed">{{ error }} <a href="#' + FAILED_CELL + '">Open the cell.</a></div>{% endif %}'
 )
 
 
