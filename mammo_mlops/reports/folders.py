@@ -9,6 +9,7 @@ __all__ = ['FOLDER_TIME', 'ALL_REPORTS', 'report_folder', 'folder_time', 'point_
 # %% ../../nbs/reports/15_folders.ipynb #a254b15d
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +52,8 @@ def point_latest(
     link = root / f".latest-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(folder.relative_to(root), target_is_directory=True)
+    if (root / "latest").is_dir() and not (root / "latest").is_symlink():
+        shutil.rmtree(root / "latest")
     link.replace(root / "latest")
 
 # %% ../../nbs/reports/15_folders.ipynb #ee33f57f
