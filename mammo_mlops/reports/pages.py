@@ -6,13 +6,13 @@
 __all__ = ['STYLE', 'LONG_WORD', 'Value', 'SHORT', 'html_page', 'breakable', 'Link', 'value_html', 'cell_html', 'Table',
            'table_html', 'Picture', 'index_page', 'write_text']
 
-# %% ../../nbs/reports/10_pages.ipynb #41401b97
+# %% ../../nbs/reports/10_pages.ipynb #87521297
 import io
 import os
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment as Templates
@@ -104,7 +104,7 @@ class Table:
     folded: bool = False  # Whether only its title is seen at first
     links: tuple[Link, ...] = ()  # Where more about it stands
 
-# %% ../../nbs/reports/10_pages.ipynb #cab7d6cd
+# %% ../../nbs/reports/10_pages.ipynb #e128bdf9
 _TABLE = Templates(autoescape=True).from_string(
     """{% if table.folded %}<details id="{{ table.anchor }}"><summary>{{ table.title }}</summary>{% else %}<h2 id="{{ table.anchor }}">{{ table.title }}</h2>{% endif %}
 {% if table.links %}<nav>{{ value(table.links) }}</nav>{% endif %}<table><tr>{% for name in table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
@@ -114,8 +114,10 @@ _TABLE = Templates(autoescape=True).from_string(
 
 
 def table_html(table: Table) -> Markup:
-    """The table with its heading; nothing where it has no rows: an empty table answers no question."""
-    return Markup(_TABLE.render(table=table, value=value_html, cell=cell_html)) if table.rows else Markup("")
+    """The table with its heading, without columns that no row fills; nothing where it has no rows."""
+    filled = [index for index in range(len(table.columns)) if any(row[index] not in ("", (), []) for row in table.rows)]
+    kept = replace(table, columns=tuple(table.columns[index] for index in filled), rows=[tuple(row[index] for index in filled) for row in table.rows])
+    return Markup(_TABLE.render(table=kept, value=value_html, cell=cell_html)) if table.rows else Markup("")
 
 # %% ../../nbs/reports/10_pages.ipynb #64603878
 @dataclass(frozen=True)

@@ -209,14 +209,14 @@ def notebooks_table(run: Run) -> Table:
     rows = [(one.title if one.status == "not run" else Link(one.title, one.page), one.status, one.seconds, one.reason) for one in run.notebooks]
     return Table("Notebooks", ("notebook", "result", "took", "reason"), rows)
 
-# %% ../../nbs/reports/30_run.ipynb #727cfc20
+# %% ../../nbs/reports/30_run.ipynb #6b58c90b
 def run_page(
     run: Run,
     inventory: Inventory,  # Of the executions, the run's own
     notes: list[str],  # More to say beside the decisions
 ) -> str:
     """The run's first page."""
-    judged = [Link(one.title, one.page) for one in run.notebooks if one.name == "40_registry" and one.status == "succeeded"]
+    judged = [Link(f"See {one.title}.", one.page) for one in run.notebooks if one.name == "40_registry" and one.status == "succeeded"]
     decisions = approval_requests(inventory.versions, judged) if run.ok else ["Open the notebook that failed; its link leads to the cell."]
     pages = execution_pages(run)
     return index_page(
