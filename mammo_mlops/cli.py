@@ -314,14 +314,14 @@ def sandbox_start(folder: Path, port: int | None) -> None:
     from mammo_mlops.sandbox import server
 
     made = start_with_accounts(port, folder, load_environments())
-    click.echo(f"{server.status_text(folder)}\nResources that Terraform made: {made}; none where the accounts were kept from an earlier start.")
-    click.echo(f"In a shell: . {folder / 'env.sh'}   Then choose who you are: export AWS_PROFILE=dev (or prod, registry, jenkins, approver)")
+    by = f"made by Terraform: {', '.join(f'{name} {count}' for name, count in made.items())} resources" if any(made.values()) else "as Terraform made them at an earlier start from the same files"
+    click.echo(f"{server.status_text(folder)}\nAccounts {by}.\nIn a shell: . {folder / 'env.sh'}")
 
 # %% ../nbs/95_cli.ipynb #85c09ece
 @sandbox.command("stop")
 @click.pass_obj
 def sandbox_stop(folder: Path) -> None:
-    """Stop the sandbox; everything in its accounts is gone."""
+    """Stop the sandbox; everything done in its accounts is gone."""
     from mammo_mlops.sandbox import server
 
     server.stop(folder)

@@ -69,6 +69,6 @@ def metrics_table(
 def draw(
     evaluation: dict | None,  # As `read_evaluation` gives it
     plot: Callable[[dict], Figure],  # Of mammo_mlops.monitoring.figures
-) -> Figure | str:
-    """The figure, or why there is none."""
-    return plot(evaluation) if evaluation else "There is no evaluation."
+) -> Figure | None:
+    """The figure; None without an evaluation, so that the report leaves the question out."""
+    return plot(evaluation) if evaluation else None

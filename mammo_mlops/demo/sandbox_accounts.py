@@ -130,7 +130,11 @@ def start_with_accounts(
         fcntl.flock(lock, fcntl.LOCK_EX)  # Of two that start at once, one makes the accounts
         if not snapshot.exists():
             server.start(port, folder, accounts_of(environments))
-            made = make_accounts(folder, environments)
+            try:
+                made = make_accounts(folder, environments)
+            except BaseException:
+                server.stop(folder)  # Half-made accounts are nobody's
+                raise
             for older in kept.glob("*.snapshot"):
                 older.unlink()
             server.control(folder, "save", path=str(snapshot.resolve()))

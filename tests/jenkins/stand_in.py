@@ -15,7 +15,7 @@ VENV = ROOT / ".venv-groovy"
 LINT = VENV / "node_modules" / "npm-groovy-lint"
 KEPT = (".venv", ".venv-checks", ".venv-groovy")
 # What `make test` is narrowed to, so that a build takes minutes and not an hour
-NARROWED = {"NOTEBOOKS": "nbs/19_sixty_days.ipynb", "TESTS": "tests/test_project.py::test_every_requirement_is_pinned_with_its_hash_and_none_needs_a_gpu", "WORKERS": "0"}
+NARROWED = {"NOTEBOOKS": "nbs/functions/40_sixty_days.ipynb", "TESTS": "tests/test_project.py::test_every_requirement_is_pinned_with_its_hash_and_none_needs_a_gpu", "WORKERS": "0"}
 
 
 class StandInError(RuntimeError):
