@@ -14,6 +14,7 @@ from datetime import datetime
 from fastcore.basics import patch
 from moto.awslambda.exceptions import UnknownFunctionException
 from moto.awslambda.models import lambda_backends
+from moto.core.base_backend import BackendDict
 from moto.iam.access_control import PermissionResult
 from moto.iam.models import Role, iam_backends
 from moto.kms.models import RESERVED_ALIASES, Key, kms_backends
@@ -24,9 +25,10 @@ from .policy import AwsError, Principal
 
 # %% ../../../nbs/sandbox/state/20_resources.ipynb #0cf40048
 class Store:
-    """Everything the sandbox's accounts hold, in this process."""
+    """Everything the sandbox's accounts hold, in this process; empty accounts at first."""
 
     def __init__(self, region: str = "us-east-1"):
+        BackendDict.reset()
         self.region = region
         self.lock = threading.RLock()
         self._minted: dict[str, tuple[Principal, dict]] = {}

@@ -12,6 +12,7 @@ import pickle
 import sys
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
@@ -32,10 +33,12 @@ def _private_key(content: bytes) -> PrivateKeyTypes:
 
 
 class Freezer(pickle.Pickler):
-    """A pickler that knows locks and private keys."""
+    """A pickler that knows locks, weak dictionaries and private keys."""
 
     def reducer_override(self, value: object) -> object:
         """How such an object is made again; everything else as ever."""
+        if isinstance(value, WeakValueDictionary):
+            return WeakValueDictionary, (dict(value),)
         if isinstance(value, (type(threading.RLock()), type(threading.Lock()))):
             return threading.RLock, ()
         if isinstance(value, PrivateKeyTypes):
