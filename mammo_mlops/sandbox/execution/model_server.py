@@ -15,6 +15,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -140,14 +141,14 @@ MAX_TRANSFORM_SECONDS = 5 * 86400
 @contextmanager
 def running_server(jobs: Jobs, job: Job, container: Container, host: str) -> Iterator[ModelServer]:
     """The container's server, from its first ping to the end of the block. Error: JobFailed."""
-    config, write, last, mine = job.request.get("ModelClientConfig") or {}, log_writer(jobs, job, host), [], []
+    config, write, last, launched = job.request.get("ModelClientConfig") or {}, log_writer(jobs, job, host), [], Future()
 
     def keep(lines: list[str]) -> None:
         last[:] = [line for line in lines if line.strip()][-1:] or last
         write(lines)
 
     def started(process: Process) -> None:
-        mine.append(process)
+        launched.set_result(process)
         job.started_process(process)
 
     with ThreadPoolExecutor(1) as pool:
@@ -157,8 +158,9 @@ def running_server(jobs: Jobs, job: Job, container: Container, host: str) -> Ite
             wait_until_ready(server, container.ml / "home/port", last)
             yield server
         finally:
-            for process in mine:
-                process.stop(grace=1)
+            futures.wait([launched, ended], return_when=futures.FIRST_COMPLETED)  # A server may answer before the thread that launched it has been told
+            if launched.done():
+                launched.result().stop(grace=1)
 
 # %% ../../../nbs/sandbox/execution/36_model_server.ipynb #88022f8a
 def connection_failure(server: ModelServer) -> Exception:
